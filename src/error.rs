@@ -1,0 +1,228 @@
+//! The one error type, and how a line on stderr comes to name property, object, call and errno.
+//!
+//! Runs in: both
+//!
+//! Texts here are read by people and matched by engines (podman and containerd look for phrases
+//! such as "does not exist"), so errno meanings are in lower case, as runc prints them.
+
+use std::fmt::{self, Display};
+
+use nix::errno::Errno;
+
+use crate::sys;
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// A place in config.json, such as `mounts[4].options`. Free to make; rendered only in errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Property {
+    base: &'static str,
+    index: Option<usize>,
+    field: &'static str,
+}
+
+impl Property {
+    /// A property that is no list element: `linux.rootfsPropagation`.
+    pub(crate) const fn of(base: &'static str) -> Self {
+        Self { base, index: None, field: "" }
+    }
+
+    /// An element of a list: `Property::at("mounts", 4)`.
+    pub(crate) const fn at(base: &'static str, index: usize) -> Self {
+        Self { base, index: Some(index), field: "" }
+    }
+
+    /// A field of it: `Property::at("mounts", 4).field("options")`.
+    pub(crate) const fn field(self, field: &'static str) -> Self {
+        Self { field, ..self }
+    }
+
+    /// An error about this property's value.
+    pub(crate) fn invalid(self, reason: impl Into<String>) -> Error {
+        Kind::Config { property: self, reason: reason.into() }.into()
+    }
+
+    /// An error about something valid that this build or host cannot do.
+    pub(crate) fn unsupported(self, needs: impl Into<String>) -> Error {
+        Kind::Unsupported { property: self, needs: needs.into() }.into()
+    }
+}
+
+impl Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.base)?;
+        if let Some(index) = self.index {
+            write!(f, "[{index}]")?;
+        }
+        if !self.field.is_empty() {
+            write!(f, ".{}", self.field)?;
+        }
+        Ok(())
+    }
+}
+
+/// What went wrong. Boxed: two words on the good path.
+#[derive(thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<Kind>);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Kind {
+    /// A value that the spec forbids.
+    #[error("{property}: {reason}")]
+    Config { property: Property, reason: String },
+    /// A value that is valid, but not possible here.
+    #[error("{property}: not supported: {needs}")]
+    Unsupported { property: Property, needs: String },
+    /// A system call that failed on an object, usually while a property was applied.
+    #[error("{}{}{call}: {}", prefix(property), subject(on), Meaning(*errno))]
+    Sys { property: Option<Property>, call: &'static str, on: String, errno: Errno },
+    /// A container that is missing, or in the wrong status for the command.
+    #[error("container {id:?}: {problem}")]
+    State { id: String, problem: String },
+    /// A hook that failed.
+    #[error("{property} ({path}): {reason}")]
+    Hook { property: Property, path: String, reason: String },
+    /// Init's own error, told to the parent before init died (`sync::Report`).
+    #[error("{0}")]
+    Init(String),
+    /// Anything whose text says it all: wrong usage, unreadable JSON, an unknown signal.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// `mounts[4] (/data): ` from property and object; nothing where there is none.
+fn prefix(property: &Option<Property>) -> String {
+    property.map_or_else(String::new, |property| format!("{property}: "))
+}
+
+fn subject(on: &str) -> String {
+    if on.is_empty() { String::new() } else { format!("{on}: ") }
+}
+
+/// `ENOENT: no such file or directory`
+pub(crate) struct Meaning(pub(crate) Errno);
+
+impl Display for Meaning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.desc();
+        let mut rest = text.chars();
+        // "RPC failed", "I/O error" and the like keep their capitals.
+        match (rest.next(), rest.clone().next()) {
+            (Some(first), Some(second)) if second.is_lowercase() => {
+                write!(f, "{:?}: {}{}", self.0, first.to_lowercase(), rest.as_str())
+            }
+            _ => write!(f, "{:?}: {text}", self.0),
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn other(text: impl Into<String>) -> Self {
+        Kind::Other(text.into()).into()
+    }
+
+    pub(crate) fn state(id: impl Display, problem: impl Into<String>) -> Self {
+        Kind::State { id: id.to_string(), problem: problem.into() }.into()
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.0
+    }
+
+    /// The errno behind a failed system call.
+    pub(crate) fn errno(&self) -> Option<Errno> {
+        match self.kind() {
+            Kind::Sys { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// Names the property that was being applied, unless a more exact one is named already.
+    pub(crate) fn property(mut self, name: Property) -> Self {
+        if let Kind::Sys { property: property @ None, .. } = self.0.as_mut() {
+            *property = Some(name);
+        }
+        self
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+impl From<sys::Error> for Error {
+    fn from(error: sys::Error) -> Self {
+        error.on("")
+    }
+}
+
+impl sys::Error {
+    /// Names the object of the failed call: a path, a cgroup file, a namespace.
+    pub(crate) fn on(self, object: impl Display) -> Error {
+        Kind::Sys { property: None, call: self.call, on: object.to_string(), errno: self.errno }.into()
+    }
+}
+
+/// Adds the object to a failed system call; nothing is formatted on the good path.
+pub(crate) trait On<T> {
+    fn on(self, object: impl Display) -> Result<T>;
+}
+
+impl<T> On<T> for sys::Result<T> {
+    fn on(self, object: impl Display) -> Result<T> {
+        self.map_err(|error| error.on(object))
+    }
+}
+
+/// Adds the property to whatever failed while it was applied.
+pub(crate) trait For<T> {
+    fn property(self, property: Property) -> Result<T>;
+}
+
+impl<T> For<T> for Result<T> {
+    fn property(self, property: Property) -> Result<T> {
+        self.map_err(|error| error.property(property))
+    }
+}
+
+impl<T> For<T> for sys::Result<T> {
+    fn property(self, property: Property) -> Result<T> {
+        self.map_err(|error| error.on("").property(property))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_names_property_object_call_and_errno() {
+        let failed: sys::Result<()> = Err(sys::Error { call: "move_mount", errno: Errno::ENOENT });
+        let error = failed.on("/data").property(Property::at("mounts", 4)).unwrap_err();
+        assert_eq!(error.to_string(), "mounts[4]: /data: move_mount: ENOENT: no such file or directory");
+    }
+
+    #[test]
+    fn the_first_property_named_stays() {
+        let error = sys::Error { call: "open", errno: Errno::EACCES }
+            .on("x")
+            .property(Property::at("mounts", 1).field("source"))
+            .property(Property::of("mounts"));
+        assert_eq!(error.to_string(), "mounts[1].source: x: open: EACCES: permission denied");
+    }
+
+    #[test]
+    fn an_invalid_value_names_its_property() {
+        let error = Property::at("process.rlimits", 2).field("type").invalid("RLIMIT_TEST is unknown");
+        assert_eq!(error.to_string(), "process.rlimits[2].type: RLIMIT_TEST is unknown");
+    }
+}

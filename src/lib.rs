@@ -1,0 +1,9 @@
+//! orlop, a low-level OCI container runtime. `docs/architecture.md` is the map of this tree.
+//!
+//! Only what the binary, benches and fuzz targets need is public.
+
+mod container;
+mod error;
+mod host;
+mod spec;
+mod sys;
