@@ -1,0 +1,57 @@
+//! The part of this program that runs inside containers, where no shell can look.
+//!
+//! The test program is static, so it can be bound into a root file system. Started under [`PATH`], it
+//! acts before `main` (and libtest) would run.
+
+/// Where the helper is bound in a container, and the argv[0] that it answers to.
+pub(crate) const PATH: &str = "/payload";
+
+#[used]
+#[allow(unsafe_code)]
+// SAFETY: the section holds pointers to functions that the C library calls before main; `entry` is one,
+// and does nothing in the test program itself.
+#[unsafe(link_section = ".init_array")]
+static ENTRY: extern "C" fn() = entry;
+
+extern "C" fn entry() {
+    let args: Vec<String> = std::env::args().collect();
+    if args.first().is_none_or(|name| name != PATH) {
+        return;
+    }
+    let rest: Vec<&str> = args[1..].iter().map(String::as_str).collect();
+    match rest[..] {
+        ["fds"] => list_descriptors(),
+        ["syscall", ref numbers @ ..] => call(numbers),
+        _ => panic!("payload: {rest:?}"),
+    }
+    std::process::exit(0);
+}
+
+/// Prints the numbers of the open file descriptors, without opening one to do so.
+fn list_descriptors() {
+    for number in 0..1024 {
+        #[allow(unsafe_code)]
+        // SAFETY: F_GETFD only looks at the table of descriptors.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if flags >= 0 {
+            println!("{number}");
+        }
+    }
+}
+
+/// Makes a system call with numbers for arguments; prints its result, or the name of the error.
+fn call(numbers: &[&str]) {
+    let mut values = [0i64; 7];
+    for (value, number) in values.iter_mut().zip(numbers) {
+        *value = number.parse().unwrap();
+    }
+    let [number, a, b, c, d, e, f] = values;
+    #[allow(unsafe_code)]
+    // SAFETY: the tests choose calls without pointers, or with null ones.
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    if result < 0 {
+        println!("{:?}", nix::errno::Errno::last());
+    } else {
+        println!("{result}");
+    }
+}

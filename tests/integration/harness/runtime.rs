@@ -1,0 +1,170 @@
+//! Running the runtime's commands.
+
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use super::DEADLINE;
+
+/// The program under test.
+pub(crate) fn program() -> PathBuf {
+    let built = option_env!("CARGO_BIN_EXE_orlop").map(PathBuf::from);
+    let chosen = std::env::var_os("ORLOP_TEST_RUNTIME").map(PathBuf::from);
+    chosen
+        .or(built)
+        .expect("no binary was built, and ORLOP_TEST_RUNTIME is not set")
+}
+
+/// Whether the program under test is orlop, for what only orlop promises.
+pub(crate) fn is_orlop() -> bool {
+    program().file_name().is_some_and(|name| name == "orlop")
+}
+
+/// A finished command.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// The exit status, or 128 and the signal's number.
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Output {
+    #[track_caller]
+    pub(crate) fn success(self) -> Self {
+        assert_eq!(
+            self.code, 0,
+            "stdout {:?}, stderr {}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+
+    /// The command failed and its message holds each of `words`.
+    #[track_caller]
+    pub(crate) fn failure(self, words: &[&str]) -> Self {
+        assert_ne!(
+            self.code, 0,
+            "succeeded; stdout {:?}, stderr {}",
+            self.stdout, self.stderr
+        );
+        assert!(!self.stderr.trim().is_empty(), "failed without a message");
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "no {word:?} in: {}",
+                self.stderr
+            );
+        }
+        self
+    }
+}
+
+/// A running command whose output goes to files: nothing waits for a container that holds a pipe.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+/// The program with an environment that holds nothing but PATH, and no standard input.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(program());
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Starts the program with `args`; its output is kept in `dir`.
+#[track_caller]
+pub(crate) fn spawn(dir: &Path, args: &[&str]) -> Running {
+    let mut command = command();
+    command.args(args);
+    spawn_command(dir, command)
+}
+
+/// Starts a prepared command; its output is kept in `dir`.
+#[track_caller]
+pub(crate) fn spawn_command(dir: &Path, mut command: Command) -> Running {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let (stdout, stderr) = (
+        dir.join(format!("{number}.out")),
+        dir.join(format!("{number}.err")),
+    );
+    let open = |path: &Path| {
+        File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap()
+    };
+    command.stdout(open(&stdout)).stderr(open(&stderr));
+    let child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    Running {
+        child,
+        stdout,
+        stderr,
+    }
+}
+
+impl Running {
+    /// Waits for the end of the command; kills it after the deadline.
+    #[track_caller]
+    pub(crate) fn finish(self) -> Output {
+        self.finish_keeping().0
+    }
+
+    /// Like [`Self::finish`], for a command whose descendants go on printing.
+    #[track_caller]
+    pub(crate) fn finish_keeping(mut self) -> (Output, Self) {
+        let end = Instant::now() + DEADLINE;
+        let mut pause = 1;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > end {
+                let _ = self.child.kill();
+                panic!("hung; stdout {:?}, stderr {}", self.stdout(), self.stderr());
+            }
+            std::thread::sleep(std::time::Duration::from_micros(500 * pause));
+            pause = (pause + 1).min(10);
+        };
+        let code = status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap());
+        (
+            Output {
+                code,
+                stdout: self.stdout(),
+                stderr: self.stderr(),
+            },
+            self,
+        )
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        read(&self.stdout)
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        read(&self.stderr)
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()
+}

@@ -1,0 +1,18 @@
+//! Integration tests: drive the real binary, as root, against real bundles.
+//!
+//! One program, so that it is linked once and can be carried into a virtual machine as it is. One file
+//! per command or configuration property; ids such as `LNX-16` number the requirements of the
+//! runtime-spec. `ORLOP_TEST_RUNTIME=/usr/sbin/runc` runs the tests against another runtime: what fails
+//! there without the runtime deviating from the specification is a wrong test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[macro_use]
+mod harness;
+
+mod delete;
+mod kill;
+mod lifecycle;
+mod list;
+mod run;
+mod state;
