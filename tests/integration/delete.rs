@@ -9,12 +9,8 @@ use crate::harness::{Bundle, cgroup, eventually, host};
 fn needs_a_known_id() {
     let bundle = Bundle::new();
     bundle.command(&["delete"]).failure(&[]);
-    bundle
-        .command(&["delete", "no-such-container"])
-        .failure(&["does not exist"]);
-    bundle
-        .command(&["delete", "--force", "no-such-container"])
-        .success();
+    bundle.command(&["delete", "no-such-container"]).failure(&["does not exist"]);
+    bundle.command(&["delete", "--force", "no-such-container"]).success();
 }
 
 /// RT-55: a created container is not stopped: it cannot be deleted, and can still be started.
@@ -92,10 +88,7 @@ fn leaves_what_it_did_not_make() {
     fs::write(source.join("old"), "old").unwrap();
     bundle.mount("/data", "bind", source.to_str().unwrap(), &["bind"]);
     let parent = format!("/{}-parent", bundle.tag());
-    let parents: Vec<_> = ["memory", "pids", "cpu"]
-        .iter()
-        .map(|name| cgroup::dir(name, &parent))
-        .collect();
+    let parents: Vec<_> = ["memory", "pids", "cpu"].iter().map(|name| cgroup::dir(name, &parent)).collect();
     for dir in &parents {
         fs::create_dir_all(dir).unwrap();
     }
@@ -151,12 +144,7 @@ fn frozen() {
     };
     let file = bundle.cgroup("freezer").join(file);
     fs::write(&file, frozen).unwrap();
-    eventually("not frozen", || {
-        fs::read_to_string(&file)
-            .unwrap()
-            .starts_with(frozen)
-            .then_some(())
-    });
+    eventually("not frozen", || fs::read_to_string(&file).unwrap().starts_with(frozen).then_some(()));
     container.try_delete(&["--force"]).success();
     container.wait();
     bundle.assert_clean();

@@ -4,9 +4,7 @@ use crate::harness::{Bundle, Container, host};
 
 /// A container that says `ready`, and `got` and exits with 3 on the signal with this number.
 fn trapping(bundle: &mut Bundle, number: i32) -> Container {
-    bundle.script(&format!(
-        "trap 'echo got; exit 3' {number}; echo ready; sleep 1000 & wait"
-    ));
+    bundle.script(&format!("trap 'echo got; exit 3' {number}; echo ready; sleep 1000 & wait"));
     let container = bundle.create();
     container.start().wait_output("ready");
     container
@@ -67,24 +65,12 @@ fn stopped_container() {
     let bundle = Bundle::with_script("exit 0");
     let container = bundle.create();
     container.start().wait_zombie();
-    let phrases = [
-        "container not running",
-        "process already finished",
-        "no such process",
-    ];
+    let phrases = ["container not running", "process already finished", "no such process"];
     let output = container.try_kill("KILL").failure(&[]);
-    assert!(
-        phrases.iter().any(|phrase| output.stderr.contains(phrase)),
-        "{}",
-        output.stderr
-    );
+    assert!(phrases.iter().any(|phrase| output.stderr.contains(phrase)), "{}", output.stderr);
     container.wait();
     let output = container.try_kill("TERM").failure(&[]);
-    assert!(
-        phrases.iter().any(|phrase| output.stderr.contains(phrase)),
-        "{}",
-        output.stderr
-    );
+    assert!(phrases.iter().any(|phrase| output.stderr.contains(phrase)), "{}", output.stderr);
     assert_eq!(container.status(), "stopped");
     container.delete();
 }
@@ -94,9 +80,7 @@ fn stopped_container() {
 fn needs_a_known_id() {
     let bundle = Bundle::new();
     bundle.command(&["kill"]).failure(&[]);
-    bundle
-        .command(&["kill", "no-such-container", "KILL"])
-        .failure(&["does not exist"]);
+    bundle.command(&["kill", "no-such-container", "KILL"]).failure(&["does not exist"]);
 }
 
 /// A signal that does not exist is refused by its name, and nothing is sent.
@@ -105,17 +89,7 @@ fn unknown_signals() {
     let bundle = Bundle::with_script("exec sleep 1000");
     let container = bundle.create();
     container.start();
-    for name in [
-        "NOSUCH",
-        "SIG",
-        "SIGSIGTERM",
-        "65",
-        "99999999999",
-        "RTMIN+31",
-        "RTMAX-31",
-        "TERM ",
-        "15x",
-    ] {
+    for name in ["NOSUCH", "SIG", "SIGSIGTERM", "65", "99999999999", "RTMIN+31", "RTMAX-31", "TERM ", "15x"] {
         container.try_kill(name).failure(&[name.trim()]);
     }
     container.try_kill("").failure(&[]);
@@ -134,13 +108,9 @@ fn all_processes() {
         let container = bundle.create();
         container.start().wait_output("up");
         assert!(host::processes(bundle.tag()).len() >= 3);
-        bundle
-            .command(&["kill", flag, &bundle.id, "KILL"])
-            .success();
+        bundle.command(&["kill", flag, &bundle.id, "KILL"]).success();
         assert_eq!(container.wait(), 137);
-        crate::harness::eventually("processes are left", || {
-            host::processes(bundle.tag()).is_empty().then_some(())
-        });
+        crate::harness::eventually("processes are left", || host::processes(bundle.tag()).is_empty().then_some(()));
         container.delete();
     }
 }

@@ -10,23 +10,16 @@ fn whole_life() {
     let bundle = Bundle::with_script("echo ran > /tmp/ran; exec sleep 1000");
     let container = bundle.create();
     assert_eq!(container.status(), "created");
-    assert!(
-        !bundle.rootfs("tmp/ran").exists(),
-        "the program ran before start"
-    );
+    assert!(!bundle.rootfs("tmp/ran").exists(), "the program ran before start");
     container.start();
     assert_eq!(container.status(), "running");
-    crate::harness::eventually("the program did not run", || {
-        bundle.rootfs("tmp/ran").exists().then_some(())
-    });
+    crate::harness::eventually("the program did not run", || bundle.rootfs("tmp/ran").exists().then_some(()));
     container.kill("KILL");
     assert_eq!(container.wait(), 137);
     assert_eq!(container.status(), "stopped");
     container.delete();
     bundle.assert_clean();
-    bundle
-        .command(&["state", &bundle.id])
-        .failure(&["does not exist"]);
+    bundle.command(&["state", &bundle.id]).failure(&["does not exist"]);
 }
 
 /// RT-19: what is written to config.json after create has no effect.
@@ -38,22 +31,11 @@ fn configuration_is_read_once() {
     bundle.hook("poststop", &format!("echo > {}", before.display()));
     let container = bundle.create();
 
-    bundle
-        .script("echo changed")
-        .set("/annotations/org.example.key", json!("after"))
-        .remove("/hooks");
-    bundle
-        .hook("poststop", &format!("echo > {}", after.display()))
-        .write();
-    assert_eq!(
-        container.state()["annotations"]["org.example.key"],
-        "before"
-    );
+    bundle.script("echo changed").set("/annotations/org.example.key", json!("after")).remove("/hooks");
+    bundle.hook("poststop", &format!("echo > {}", after.display())).write();
+    assert_eq!(container.state()["annotations"]["org.example.key"], "before");
     assert_eq!(container.output(), "original\n");
-    assert!(
-        before.exists(),
-        "the hook of create's configuration did not run"
-    );
+    assert!(before.exists(), "the hook of create's configuration did not run");
     assert!(!after.exists(), "a hook of the changed configuration ran");
 }
 
@@ -87,9 +69,7 @@ fn start_twice() {
 fn start_needs_a_known_id() {
     let bundle = Bundle::new();
     bundle.command(&["start"]).failure(&[]);
-    bundle
-        .command(&["start", "no-such-container"])
-        .failure(&["does not exist"]);
+    bundle.command(&["start", "no-such-container"]).failure(&["does not exist"]);
 }
 
 /// RT-50, CFG-09: a configuration without `process` makes a container that cannot be started.
@@ -109,17 +89,9 @@ fn without_a_process() {
 fn create_needs_a_bundle() {
     let bundle = Bundle::new();
     bundle.write();
-    bundle
-        .command(&["create", "--bundle", bundle.dir.to_str().unwrap()])
-        .failure(&[]);
-    bundle
-        .command(&["create", "--bundle", "/no/such/bundle", &bundle.id])
-        .failure(&["/no/such/bundle"]);
-    fs::rename(
-        bundle.dir.join("config.json"),
-        bundle.dir.join("Config.json"),
-    )
-    .unwrap();
+    bundle.command(&["create", "--bundle", bundle.dir.to_str().unwrap()]).failure(&[]);
+    bundle.command(&["create", "--bundle", "/no/such/bundle", &bundle.id]).failure(&["/no/such/bundle"]);
+    fs::rename(bundle.dir.join("config.json"), bundle.dir.join("Config.json")).unwrap();
     bundle.refused_as_written(&["config.json", "no such file or directory"]);
 }
 
@@ -129,10 +101,7 @@ fn taken_id() {
     let bundle = Bundle::with_script("echo ran");
     let container = bundle.create();
     let state = container.state();
-    bundle
-        .spawn_create(&bundle.id, &[])
-        .finish()
-        .failure(&["container with given ID already exists"]);
+    bundle.spawn_create(&bundle.id, &[]).finish().failure(&["container with given ID already exists"]);
     assert_eq!(container.state(), state);
     assert_eq!(container.output(), "ran\n");
     assert_eq!(bundle.create().output(), "ran\n");
@@ -144,9 +113,7 @@ fn invalid_ids() {
     let bundle = Bundle::new();
     bundle.write();
     let long = "x".repeat(1025);
-    for id in [
-        "", ".", "..", "a/b", "/", "../x", "a\nb", "a b", "a\tb", "ä", "a:b", "a\\b", &long,
-    ] {
+    for id in ["", ".", "..", "a/b", "/", "../x", "a\nb", "a b", "a\tb", "ä", "a:b", "a\\b", &long] {
         for command in ["create", "run"] {
             let args = [command, "--bundle", bundle.dir.to_str().unwrap(), id];
             bundle.command(&args).failure(&[]);
@@ -164,11 +131,7 @@ fn invalid_ids() {
 fn valid_ids() {
     let bundle = Bundle::with_script("echo ran");
     bundle.write();
-    for id in [
-        "a",
-        "A-Z_0.9+x",
-        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-    ] {
+    for id in ["a", "A-Z_0.9+x", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"] {
         assert_eq!(bundle.create_as(id, &[]).output(), "ran\n");
     }
 }
@@ -179,25 +142,13 @@ fn valid_ids() {
 fn commands_keep_no_pipe() {
     let bundle = Bundle::with_script("exec sleep 1000");
     let container = bundle.create();
-    assert_eq!(
-        (&*container.creator().stdout, &*container.creator().stderr),
-        ("", "")
-    );
-    for args in [
-        &["start"][..],
-        &["state"],
-        &["kill"],
-        &["delete", "--force"],
-    ] {
+    assert_eq!((&*container.creator().stdout, &*container.creator().stderr), ("", ""));
+    for args in [&["start"][..], &["state"], &["kill"], &["delete", "--force"]] {
         let mut command = bundle.prepare(args);
         let output = command.arg(&bundle.id).output().unwrap();
         assert!(output.status.success(), "{args:?}: {output:?}");
         assert!(output.stderr.is_empty(), "{args:?}: {output:?}");
-        assert_eq!(
-            output.stdout.is_empty(),
-            args[0] != "state",
-            "{args:?}: {output:?}"
-        );
+        assert_eq!(output.stdout.is_empty(), args[0] != "state", "{args:?}: {output:?}");
     }
 }
 
@@ -206,17 +157,9 @@ fn commands_keep_no_pipe() {
 fn without_an_environment() {
     let bundle = Bundle::with_script("exec sleep 1000");
     let container = bundle.create();
-    for args in [
-        &["state"][..],
-        &["start"],
-        &["kill"],
-        &["delete", "--force"],
-    ] {
+    for args in [&["state"][..], &["start"], &["kill"], &["delete", "--force"]] {
         let mut command = bundle.prepare(args);
-        command
-            .env_clear()
-            .env("XDG_RUNTIME_DIR", "")
-            .arg(&bundle.id);
+        command.env_clear().env("XDG_RUNTIME_DIR", "").arg(&bundle.id);
         bundle.finish(command).success();
     }
     container.wait();

@@ -13,24 +13,10 @@ fn table() {
     assert_eq!(head, ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]);
     let row: Vec<_> = lines.next().unwrap().split_whitespace().collect();
     let pid = container.pid().to_string();
-    assert_eq!(
-        row[..4],
-        [
-            bundle.id.as_str(),
-            pid.as_str(),
-            "created",
-            bundle.dir.to_str().unwrap()
-        ]
-    );
+    assert_eq!(row[..4], [bundle.id.as_str(), pid.as_str(), "created", bundle.dir.to_str().unwrap()]);
     assert_eq!(row.len(), 6, "{row:?}");
     assert_eq!(lines.next(), None);
-    assert_eq!(
-        bundle
-            .command(&["list", "--format", "table"])
-            .success()
-            .stdout,
-        text
-    );
+    assert_eq!(bundle.command(&["list", "--format", "table"]).success().stdout, text);
 }
 
 /// JSON: the states in a list; `--quiet`: the ids alone.
@@ -44,15 +30,9 @@ fn json_and_quiet() {
     let second = bundle.create_as(&format!("{}-2", bundle.id), &[]);
     second.start();
 
-    let text = bundle
-        .command(&["list", "--format", "json"])
-        .success()
-        .stdout;
+    let text = bundle.command(&["list", "--format", "json"]).success().stdout;
     let list: Vec<Value> = serde_json::from_str(&text).unwrap();
-    let summary: Vec<_> = list
-        .iter()
-        .map(|state| (&state["id"], &state["status"], &state["pid"]))
-        .collect();
+    let summary: Vec<_> = list.iter().map(|state| (&state["id"], &state["status"], &state["pid"])).collect();
     let (id1, id2) = (Value::from(&*first.id), Value::from(&*second.id));
     let (created, running) = (Value::from("created"), Value::from("running"));
     let (pid1, pid2) = (Value::from(first.pid()), Value::from(second.pid()));
@@ -66,17 +46,9 @@ fn json_and_quiet() {
 #[test]
 fn empty() {
     let bundle = Bundle::new();
-    let text = bundle
-        .command(&["list", "--format", "json"])
-        .success()
-        .stdout;
+    let text = bundle.command(&["list", "--format", "json"]).success().stdout;
     assert_eq!(text.trim(), "[]");
     assert_eq!(bundle.command(&["list", "--quiet"]).success().stdout, "");
-    assert_eq!(
-        bundle.command(&["list"]).success().stdout.lines().count(),
-        1
-    );
-    bundle
-        .command(&["list", "--format", "xml"])
-        .failure(&["xml"]);
+    assert_eq!(bundle.command(&["list"]).success().stdout.lines().count(), 1);
+    bundle.command(&["list", "--format", "xml"]).failure(&["xml"]);
 }

@@ -10,9 +10,12 @@
 #[macro_use]
 mod harness;
 
+mod cli;
 mod delete;
+mod hooks;
 mod kill;
 mod lifecycle;
 mod list;
+mod namespaces;
 mod run;
 mod state;

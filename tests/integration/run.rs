@@ -11,9 +11,7 @@ use crate::harness::runtime::Running;
 use crate::harness::{Bundle, Container, eventually};
 
 fn wait_output(running: &Running, text: &str) {
-    eventually(&format!("no {text:?} in the output"), || {
-        running.stdout().contains(text).then_some(())
-    });
+    eventually(&format!("no {text:?} in the output"), || running.stdout().contains(text).then_some(()));
 }
 
 /// The container's exit status is the command's, and nothing is left.
@@ -22,10 +20,7 @@ fn exit_status() {
     for code in [0, 1, 7, 255] {
         let bundle = Bundle::with_script(&format!("echo out; echo err >&2; exit {code}"));
         let output = bundle.run();
-        assert_eq!(
-            (output.code, &*output.stdout, &*output.stderr),
-            (code, "out\n", "err\n")
-        );
+        assert_eq!((output.code, &*output.stdout, &*output.stderr), (code, "out\n", "err\n"));
         bundle.assert_clean();
     }
 }
@@ -59,24 +54,14 @@ fn forwards_signals() {
 /// SIGCHLD and the like are the command's own business.
 #[test]
 fn keeps_its_own_signals() {
-    let bundle =
-        Bundle::with_script("trap 'echo chld' CHLD; trap 'exit 0' TERM; echo ready; read x");
-    let mut command =
-        bundle
-            .write()
-            .prepare(&["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id]);
+    let bundle = Bundle::with_script("trap 'echo chld' CHLD; trap 'exit 0' TERM; echo ready; read x");
+    let mut command = bundle.write().prepare(&["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id]);
     command.stdin(Stdio::piped());
     let mut running = bundle.begin(command);
     wait_output(&running, "ready");
     kill(Pid::from_raw(running.pid()), Signal::SIGCHLD).unwrap();
     kill(Pid::from_raw(running.pid()), Signal::SIGURG).unwrap();
-    running
-        .child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(b"\n")
-        .unwrap();
+    running.child.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert_eq!(running.finish().success().stdout, "ready\n");
 }
 
@@ -85,17 +70,10 @@ fn keeps_its_own_signals() {
 fn standard_input() {
     let mut bundle = Bundle::new();
     bundle.args(&["/bin/cat"]).write();
-    let mut command =
-        bundle.prepare(&["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id]);
+    let mut command = bundle.prepare(&["run", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id]);
     command.stdin(Stdio::piped());
     let mut running = bundle.begin(command);
-    running
-        .child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(b"through\n")
-        .unwrap();
+    running.child.stdin.take().unwrap().write_all(b"through\n").unwrap();
     assert_eq!(running.finish().success().stdout, "through\n");
 }
 
@@ -109,10 +87,7 @@ fn detach() {
         let container = Container::created(bundle.scratch(), &bundle.id, running);
         container.wait_output("up");
         assert_eq!(container.status(), "running");
-        assert_eq!(
-            fs::read_to_string(&pid_file).unwrap(),
-            container.pid().to_string()
-        );
+        assert_eq!(fs::read_to_string(&pid_file).unwrap(), container.pid().to_string());
         container.stop();
         container.delete();
     }
@@ -126,10 +101,7 @@ fn pid_file() {
     let pid_file = bundle.file("pid");
     let flag = format!("--pid-file={}", pid_file.display());
     let container = bundle.create_with(&[&flag]);
-    assert_eq!(
-        fs::read_to_string(&pid_file).unwrap(),
-        container.pid().to_string()
-    );
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), container.pid().to_string());
     drop(container);
     fs::remove_file(&pid_file).unwrap();
 
@@ -137,10 +109,7 @@ fn pid_file() {
     wait_output(&running, "up");
     let pid = fs::read_to_string(&pid_file).unwrap();
     let state = bundle.command(&["state", &bundle.id]).success().stdout;
-    assert!(
-        state.contains(&format!("\"pid\": {pid}")) || state.contains(&format!("\"pid\":{pid}")),
-        "{state}"
-    );
+    assert!(state.contains(&format!("\"pid\": {pid}")) || state.contains(&format!("\"pid\":{pid}")), "{state}");
     fs::write(bundle.rootfs("tmp/wait"), "\n").unwrap();
     running.finish().success();
 }
@@ -154,9 +123,7 @@ fn keep() {
     assert!(state.contains("stopped"), "{state}");
     bundle.command(&["delete", &bundle.id]).success();
     assert_eq!(bundle.run().code, 3);
-    bundle
-        .command(&["state", &bundle.id])
-        .failure(&["does not exist"]);
+    bundle.command(&["state", &bundle.id]).failure(&["does not exist"]);
 }
 
 /// RT-41: `run` with a taken id fails and leaves the first container alone.
@@ -165,9 +132,7 @@ fn taken_id() {
     let bundle = Bundle::with_script("echo up; exec sleep 1000");
     let container = bundle.create();
     container.start().wait_output("up");
-    bundle
-        .run()
-        .failure(&["container with given ID already exists"]);
+    bundle.run().failure(&["container with given ID already exists"]);
     assert_eq!(container.status(), "running");
 }
 
@@ -176,14 +141,10 @@ fn taken_id() {
 fn program_is_missing() {
     let mut bundle = Bundle::new();
     bundle.args(&["no-such-program"]);
-    bundle
-        .run()
-        .failure(&["no-such-program", "executable file not found in $PATH"]);
+    bundle.run().failure(&["no-such-program", "executable file not found in $PATH"]);
     bundle.assert_clean();
     bundle.args(&["/bin/no-such-program"]);
-    bundle
-        .run()
-        .failure(&["/bin/no-such-program", "no such file or directory"]);
+    bundle.run().failure(&["/bin/no-such-program", "no such file or directory"]);
     bundle.assert_clean();
     bundle.args(&["/etc"]);
     bundle.run().failure(&["/etc", "permission denied"]);

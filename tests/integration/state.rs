@@ -15,20 +15,11 @@ fn created_document() {
     assert_eq!(state["status"], "created");
     assert_eq!(state["pid"], container.pid());
     assert_eq!(state["bundle"], bundle.dir.to_str().unwrap());
-    assert_eq!(
-        state["rootfs"],
-        bundle.rootfs("").to_str().unwrap().trim_end_matches('/')
-    );
+    assert_eq!(state["rootfs"], bundle.rootfs("").to_str().unwrap().trim_end_matches('/'));
     let created = state["created"].as_str().unwrap();
-    assert!(
-        created.starts_with("20") && created.contains('T') && created.ends_with('Z'),
-        "{created}"
-    );
+    assert!(created.starts_with("20") && created.contains('T') && created.ends_with('Z'), "{created}");
     assert!(state["owner"].is_string());
-    assert!(
-        container.proc("cgroup").contains(bundle.tag()),
-        "pid is not the container's"
-    );
+    assert!(container.proc("cgroup").contains(bundle.tag()), "pid is not the container's");
 }
 
 /// RT-13: the bundle is absolute in `state` though it was given relative to the working directory.
@@ -64,10 +55,7 @@ fn annotations() {
     let mut bundle = Bundle::with_script("exec sleep 1000");
     let container = bundle.create();
     let state = container.state();
-    assert!(
-        state.get("annotations").is_none_or(|map| *map == json!({})),
-        "{state}"
-    );
+    assert!(state.get("annotations").is_none_or(|map| *map == json!({})), "{state}");
     drop(container);
 
     let annotations = json!({"org.example.one": "1", "org.example.empty": ""});
@@ -104,16 +92,9 @@ fn reused_pid_is_not_the_container() {
     let container = bundle.create();
     let dead = container.pid();
     container.start().stop();
-    let record = bundle
-        .scratch()
-        .state_root()
-        .join(&bundle.id)
-        .join("state.json");
+    let record = bundle.scratch().state_root().join(&bundle.id).join("state.json");
     let text = std::fs::read_to_string(&record).unwrap();
-    let mut bystander = std::process::Command::new("sleep")
-        .arg("1000")
-        .spawn()
-        .unwrap();
+    let mut bystander = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let forged = text.replace(&dead.to_string(), &bystander.id().to_string());
     assert_ne!(text, forged, "the record does not hold the pid");
     std::fs::write(&record, forged).unwrap();
@@ -133,8 +114,6 @@ fn reused_pid_is_not_the_container() {
 fn needs_a_known_id() {
     let bundle = Bundle::new();
     bundle.command(&["state"]).failure(&[]);
-    let output = bundle
-        .command(&["state", "no-such-container"])
-        .failure(&["does not exist"]);
+    let output = bundle.command(&["state", "no-such-container"]).failure(&["does not exist"]);
     assert_eq!(output.stdout, "");
 }

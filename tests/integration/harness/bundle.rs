@@ -86,18 +86,12 @@ impl Bundle {
         for name in ["bin", "dev", "etc", "proc", "sys", "tmp", "root"] {
             fs::create_dir_all(root.join(name)).unwrap();
         }
-        fs::copy("/bin/busybox", root.join("bin/busybox"))
-            .expect("busybox-static must be installed");
+        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static must be installed");
         for applet in APPLETS {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
         let config = default_config(&scratch.tag);
-        Self {
-            id: scratch.tag.clone(),
-            scratch,
-            dir,
-            config,
-        }
+        Self { id: scratch.tag.clone(), scratch, dir, config }
     }
 
     /// A bundle whose program is a shell script.
@@ -118,9 +112,7 @@ impl Bundle {
     /// Makes the test program's own helper available inside and runs it; see [`super::payload`].
     pub(crate) fn payload(&mut self, args: &[&str]) -> &mut Self {
         self.bind_payload();
-        let args: Vec<&str> = std::iter::once(super::payload::PATH)
-            .chain(args.iter().copied())
-            .collect();
+        let args: Vec<&str> = std::iter::once(super::payload::PATH).chain(args.iter().copied()).collect();
         self.args(&args)
     }
 
@@ -149,12 +141,7 @@ impl Bundle {
         if self.config.pointer(pointer).is_none() {
             self.set(pointer, json!([]));
         }
-        self.config
-            .pointer_mut(pointer)
-            .unwrap()
-            .as_array_mut()
-            .unwrap()
-            .push(value);
+        self.config.pointer_mut(pointer).unwrap().as_array_mut().unwrap().push(value);
         self
     }
 
@@ -167,15 +154,8 @@ impl Bundle {
     }
 
     /// Appends a mount.
-    pub(crate) fn mount(
-        &mut self,
-        destination: &str,
-        kind: &str,
-        source: &str,
-        options: &[&str],
-    ) -> &mut Self {
-        let mount =
-            json!({"destination": destination, "type": kind, "source": source, "options": options});
+    pub(crate) fn mount(&mut self, destination: &str, kind: &str, source: &str, options: &[&str]) -> &mut Self {
+        let mount = json!({"destination": destination, "type": kind, "source": source, "options": options});
         self.push("/mounts", mount)
     }
 
@@ -186,10 +166,7 @@ impl Bundle {
 
     /// Lets the runtime join a namespace instead of making one.
     pub(crate) fn join(&mut self, kind: &str, namespace: &str) -> &mut Self {
-        self.share(kind).push(
-            "/linux/namespaces",
-            json!({"type": kind, "path": namespace}),
-        )
+        self.share(kind).push("/linux/namespaces", json!({"type": kind, "path": namespace}))
     }
 
     /// Leaves a namespace out: the container shares the host's.
@@ -202,9 +179,7 @@ impl Bundle {
     /// A user namespace that maps `size` ids from 0 inside to `first` outside.
     pub(crate) fn user_namespace(&mut self, first: u32, size: u32) -> &mut Self {
         let map = json!([{"containerID": 0, "hostID": first, "size": size}]);
-        self.namespace("user")
-            .set("/linux/uidMappings", map.clone())
-            .set("/linux/gidMappings", map)
+        self.namespace("user").set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
     }
 
     /// Gives the program exactly these capabilities, in all sets but the ambient and inheritable ones.
@@ -215,8 +190,7 @@ impl Bundle {
 
     /// A hook that runs a shell script of the host.
     pub(crate) fn hook(&mut self, kind: &str, script: &str) -> &mut Self {
-        let hook =
-            json!({"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"]});
+        let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"]});
         self.push(&format!("/hooks/{kind}"), hook)
     }
 
@@ -232,10 +206,7 @@ impl Bundle {
 
     /// The directory of the container's cgroup in the hierarchy of `controller`.
     pub(crate) fn cgroup(&self, controller: &str) -> PathBuf {
-        cgroup::dir(
-            controller,
-            self.config["linux"]["cgroupsPath"].as_str().unwrap(),
-        )
+        cgroup::dir(controller, self.config["linux"]["cgroupsPath"].as_str().unwrap())
     }
 
     pub(crate) fn tag(&self) -> &str {
@@ -255,24 +226,16 @@ impl Bundle {
     /// Starts a command of the runtime on this test's state root.
     #[track_caller]
     pub(crate) fn spawn(&self, args: &[&str]) -> Running {
-        let mut all = vec!["--root", path(self.scratch.state_root().as_path())]
-            .iter()
-            .map(|s| s.to_string())
-            .collect::<Vec<_>>();
+        let mut all =
+            vec!["--root", path(self.scratch.state_root().as_path())].iter().map(|s| s.to_string()).collect::<Vec<_>>();
         all.extend(args.iter().map(|arg| arg.to_string()));
-        runtime::spawn(
-            &self.scratch.dir,
-            &all.iter().map(String::as_str).collect::<Vec<_>>(),
-        )
+        runtime::spawn(&self.scratch.dir, &all.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// A command of the runtime on this test's state root, to be completed by the test.
     pub(crate) fn prepare(&self, args: &[&str]) -> std::process::Command {
         let mut command = runtime::command();
-        command
-            .arg("--root")
-            .arg(self.scratch.state_root())
-            .args(args);
+        command.arg("--root").arg(self.scratch.state_root()).args(args);
         command
     }
 

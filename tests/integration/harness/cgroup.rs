@@ -32,9 +32,7 @@ pub(crate) fn hierarchies() -> &'static BTreeMap<String, PathBuf> {
 
 /// Pure version 2: the unified hierarchy is mounted at `/sys/fs/cgroup` itself.
 pub(crate) fn is_v2() -> bool {
-    hierarchies()
-        .get("")
-        .is_some_and(|point| point == Path::new("/sys/fs/cgroup"))
+    hierarchies().get("").is_some_and(|point| point == Path::new("/sys/fs/cgroup"))
 }
 
 /// Our own cgroup in the hierarchy of `controller`.
@@ -49,13 +47,9 @@ pub(crate) fn of(pid: i32, controller: &str) -> String {
     let line = table.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let names = fields.next()?;
-        names
-            .split(',')
-            .any(|name| name == controller)
-            .then(|| fields.next())?
+        names.split(',').any(|name| name == controller).then(|| fields.next())?
     });
-    line.unwrap_or_else(|| panic!("no controller {controller:?} in {table}"))
-        .to_owned()
+    line.unwrap_or_else(|| panic!("no controller {controller:?} in {table}")).to_owned()
 }
 
 /// The directory of the cgroup `path` in the hierarchy of `controller`.

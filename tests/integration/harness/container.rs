@@ -32,14 +32,7 @@ impl Container {
         let state = command(scratch, &["state", id]).success();
         let state: Value = serde_json::from_str(&state.stdout).unwrap();
         let pid = state["pid"].as_i64().unwrap_or(0) as i32;
-        Self {
-            scratch: Rc::clone(scratch),
-            id: id.to_owned(),
-            pid,
-            reaped: Cell::new(None),
-            creator,
-            out,
-        }
+        Self { scratch: Rc::clone(scratch), id: id.to_owned(), pid, reaped: Cell::new(None), creator, out }
     }
 
     /// The pid that `state` gave right after create.
@@ -121,9 +114,7 @@ impl Container {
     /// Waits until the process has ended, and leaves it a zombie.
     #[track_caller]
     pub(crate) fn wait_zombie(&self) -> &Self {
-        eventually("the container's process did not end", || {
-            super::host::is_zombie(self.pid).then_some(())
-        });
+        eventually("the container's process did not end", || super::host::is_zombie(self.pid).then_some(()));
         self
     }
 
@@ -147,9 +138,7 @@ impl Container {
     /// Waits until the container has printed a line that holds `text`.
     #[track_caller]
     pub(crate) fn wait_output(&self, text: &str) -> String {
-        eventually(&format!("no {text:?} in the output"), || {
-            Some(self.stdout()).filter(|output| output.contains(text))
-        })
+        eventually(&format!("no {text:?} in the output"), || Some(self.stdout()).filter(|output| output.contains(text)))
     }
 
     /// Starts the container, waits for its end; what it printed.
@@ -157,13 +146,7 @@ impl Container {
     pub(crate) fn output(self) -> String {
         self.start();
         let code = self.wait();
-        assert_eq!(
-            code,
-            0,
-            "stdout {:?}, stderr {}",
-            self.stdout(),
-            self.stderr()
-        );
+        assert_eq!(code, 0, "stdout {:?}, stderr {}", self.stdout(), self.stderr());
         let output = self.stdout();
         self.delete();
         output
@@ -179,22 +162,14 @@ impl Container {
     #[track_caller]
     pub(crate) fn proc_status(&self, field: &str) -> String {
         let status = self.proc("status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("no {field} in {status}"))
-            .trim()
-            .to_owned()
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {field} in {status}")).trim().to_owned()
     }
 
     /// The target of a link below `/proc/<pid>`, such as `ns/net`.
     #[track_caller]
     pub(crate) fn link(&self, name: &str) -> String {
-        fs::read_link(format!("/proc/{}/{name}", self.pid))
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned()
+        fs::read_link(format!("/proc/{}/{name}", self.pid)).unwrap().to_str().unwrap().to_owned()
     }
 }
 

@@ -8,11 +8,7 @@ use super::cgroup;
 /// Lines of our own mountinfo that hold `tag`.
 pub(crate) fn mounts(tag: &str) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    table
-        .lines()
-        .filter(|line| line.contains(tag))
-        .map(str::to_owned)
-        .collect()
+    table.lines().filter(|line| line.contains(tag)).map(str::to_owned).collect()
 }
 
 /// Takes every mount with `tag` in its mount point away, the latest first.
@@ -39,10 +35,7 @@ fn walk(dir: &Path, tag: &str, depth: u32, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(dir) else {
         return;
     };
-    for entry in entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-    {
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         let path = entry.path();
         if path.to_string_lossy().contains(tag) {
             found.push(path.clone());
@@ -58,8 +51,7 @@ pub(crate) fn processes(tag: &str) -> Vec<i32> {
     let own = std::process::id() as i32;
     let pids = fs::read_dir("/proc").unwrap().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| *pid != own && belongs(*pid, tag))
-        .collect()
+    pids.filter(|pid| *pid != own && belongs(*pid, tag)).collect()
 }
 
 fn belongs(pid: i32, tag: &str) -> bool {
@@ -81,16 +73,11 @@ fn is_inside(pid: i32, tag: &str) -> bool {
 
 pub(crate) fn is_zombie(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 /// One line on a process, for messages.
 pub(crate) fn describe(pid: i32) -> String {
     let file = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    format!(
-        "process {pid} {:?} in {:?}",
-        file("cmdline").replace('\0', " "),
-        file("cgroup").trim()
-    )
+    format!("process {pid} {:?} in {:?}", file("cmdline").replace('\0', " "), file("cgroup").trim())
 }

@@ -20,23 +20,26 @@ extern "C" fn entry() {
     }
     let rest: Vec<&str> = args[1..].iter().map(String::as_str).collect();
     match rest[..] {
-        ["fds"] => list_descriptors(),
+        ["fds"] => println!("{}", descriptors()),
+        ["fds-to", file] => {
+            let open = descriptors();
+            std::fs::write(file, open).unwrap();
+        }
         ["syscall", ref numbers @ ..] => call(numbers),
         _ => panic!("payload: {rest:?}"),
     }
     std::process::exit(0);
 }
 
-/// Prints the numbers of the open file descriptors, without opening one to do so.
-fn list_descriptors() {
-    for number in 0..1024 {
+/// The numbers of the open file descriptors, found without opening one.
+fn descriptors() -> String {
+    let is_open = |number: &i32| {
         #[allow(unsafe_code)]
         // SAFETY: F_GETFD only looks at the table of descriptors.
-        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
-        if flags >= 0 {
-            println!("{number}");
-        }
-    }
+        let flags = unsafe { libc::fcntl(*number, libc::F_GETFD) };
+        flags >= 0
+    };
+    (0..1024).filter(is_open).map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// Makes a system call with numbers for arguments; prints its result, or the name of the error.

@@ -13,9 +13,7 @@ use super::DEADLINE;
 pub(crate) fn program() -> PathBuf {
     let built = option_env!("CARGO_BIN_EXE_orlop").map(PathBuf::from);
     let chosen = std::env::var_os("ORLOP_TEST_RUNTIME").map(PathBuf::from);
-    chosen
-        .or(built)
-        .expect("no binary was built, and ORLOP_TEST_RUNTIME is not set")
+    chosen.or(built).expect("no binary was built, and ORLOP_TEST_RUNTIME is not set")
 }
 
 /// Whether the program under test is orlop, for what only orlop promises.
@@ -35,29 +33,17 @@ pub(crate) struct Output {
 impl Output {
     #[track_caller]
     pub(crate) fn success(self) -> Self {
-        assert_eq!(
-            self.code, 0,
-            "stdout {:?}, stderr {}",
-            self.stdout, self.stderr
-        );
+        assert_eq!(self.code, 0, "stdout {:?}, stderr {}", self.stdout, self.stderr);
         self
     }
 
     /// The command failed and its message holds each of `words`.
     #[track_caller]
     pub(crate) fn failure(self, words: &[&str]) -> Self {
-        assert_ne!(
-            self.code, 0,
-            "succeeded; stdout {:?}, stderr {}",
-            self.stdout, self.stderr
-        );
+        assert_ne!(self.code, 0, "succeeded; stdout {:?}, stderr {}", self.stdout, self.stderr);
         assert!(!self.stderr.trim().is_empty(), "failed without a message");
         for word in words {
-            assert!(
-                self.stderr.contains(word),
-                "no {word:?} in: {}",
-                self.stderr
-            );
+            assert!(self.stderr.contains(word), "no {word:?} in: {}", self.stderr);
         }
         self
     }
@@ -74,10 +60,7 @@ pub(crate) struct Running {
 /// The program with an environment that holds nothing but PATH, and no standard input.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(program());
-    command
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .stdin(Stdio::null());
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
     command
 }
 
@@ -94,26 +77,11 @@ pub(crate) fn spawn(dir: &Path, args: &[&str]) -> Running {
 pub(crate) fn spawn_command(dir: &Path, mut command: Command) -> Running {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let (stdout, stderr) = (
-        dir.join(format!("{number}.out")),
-        dir.join(format!("{number}.err")),
-    );
-    let open = |path: &Path| {
-        File::options()
-            .create(true)
-            .append(true)
-            .open(path)
-            .unwrap()
-    };
+    let (stdout, stderr) = (dir.join(format!("{number}.out")), dir.join(format!("{number}.err")));
+    let open = |path: &Path| File::options().create(true).append(true).open(path).unwrap();
     command.stdout(open(&stdout)).stderr(open(&stderr));
-    let child = command
-        .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    Running {
-        child,
-        stdout,
-        stderr,
-    }
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    Running { child, stdout, stderr }
 }
 
 impl Running {
@@ -139,17 +107,8 @@ impl Running {
             std::thread::sleep(std::time::Duration::from_micros(500 * pause));
             pause = (pause + 1).min(10);
         };
-        let code = status
-            .code()
-            .unwrap_or_else(|| 128 + status.signal().unwrap());
-        (
-            Output {
-                code,
-                stdout: self.stdout(),
-                stderr: self.stderr(),
-            },
-            self,
-        )
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
+        (Output { code, stdout: self.stdout(), stderr: self.stderr() }, self)
     }
 
     pub(crate) fn stdout(&self) -> String {

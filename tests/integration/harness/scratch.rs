@@ -22,10 +22,7 @@ impl Scratch {
         static PREPARE: Once = Once::new();
         static NEXT: AtomicU32 = AtomicU32::new(0);
         PREPARE.call_once(|| {
-            assert!(
-                nix::unistd::geteuid().is_root(),
-                "the integration tests must run as root"
-            );
+            assert!(nix::unistd::geteuid().is_root(), "the integration tests must run as root");
             // Containers whose creator has exited become our children: their exit status is ours to read.
             nix::sys::prctl::set_child_subreaper(true).unwrap();
         });
@@ -48,34 +45,16 @@ impl Scratch {
         let Ok(entries) = fs::read_dir(self.state_root()) else {
             return Vec::new();
         };
-        let names = entries
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
         names.filter(|name| !name.starts_with('.')).collect()
     }
 
     /// Everything that is there and would not be if no container of this test had ever existed.
     pub(crate) fn leftovers(&self) -> Vec<String> {
-        let mut found: Vec<String> = self
-            .ids()
-            .iter()
-            .map(|id| format!("state of {id}"))
-            .collect();
-        found.extend(
-            host::mounts(&self.tag)
-                .into_iter()
-                .map(|line| format!("mount {line}")),
-        );
-        found.extend(
-            host::cgroups(&self.tag)
-                .iter()
-                .map(|dir| format!("cgroup {}", dir.display())),
-        );
-        found.extend(
-            host::processes(&self.tag)
-                .iter()
-                .map(|pid| host::describe(*pid)),
-        );
+        let mut found: Vec<String> = self.ids().iter().map(|id| format!("state of {id}")).collect();
+        found.extend(host::mounts(&self.tag).into_iter().map(|line| format!("mount {line}")));
+        found.extend(host::cgroups(&self.tag).iter().map(|dir| format!("cgroup {}", dir.display())));
+        found.extend(host::processes(&self.tag).iter().map(|pid| host::describe(*pid)));
         found
     }
 
@@ -96,15 +75,10 @@ impl Scratch {
     /// After a failure: takes away whatever is left, by any means.
     fn force_clean(&self) {
         for id in self.ids() {
-            runtime::spawn(
-                &self.dir,
-                &["--root", path(&self.state_root()), "delete", "--force", &id],
-            )
-            .finish();
+            runtime::spawn(&self.dir, &["--root", path(&self.state_root()), "delete", "--force", &id]).finish();
         }
         for pid in host::processes(&self.tag) {
-            let _ =
-                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
         }
         host::unmount(&self.tag);
         let end = Instant::now() + Duration::from_secs(2);

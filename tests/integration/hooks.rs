@@ -1,0 +1,429 @@
+//! `hooks` (config.md), and the failure semantics of runtime.md's lifecycle.
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{Bundle, Value, host, json};
+
+const KINDS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+/// A hook that appends a word to a file of the host, or of the container for startContainer.
+fn logging(bundle: &mut Bundle, kind: &str, word: &str) {
+    let log = bundle.file("log");
+    let file = if kind == "startContainer" { "/log" } else { log.to_str().unwrap() };
+    bundle.hook(kind, &format!("echo {word} >> {file}"));
+}
+
+/// Makes the log of the hooks visible inside, so that all of them share one file.
+fn share_log(bundle: &mut Bundle) {
+    let log = bundle.file("log");
+    fs::write(&log, "").unwrap();
+    bundle.mount("/log", "bind", log.to_str().unwrap(), &["bind"]);
+}
+
+fn read_log(bundle: &Bundle) -> Vec<String> {
+    fs::read_to_string(bundle.file("log")).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// HK-11, HK-13…HK-36: six kinds, two hooks each, in the order of the lifecycle; the program runs
+/// between startContainer and poststart.
+#[test]
+fn order() {
+    let mut bundle = Bundle::with_script("echo program >> /log; exec sleep 1000");
+    share_log(&mut bundle);
+    for kind in KINDS {
+        logging(&mut bundle, kind, &format!("{kind}1"));
+        // poststart must not run before the program was executed: it can tell by the process's name.
+        logging(&mut bundle, kind, &format!("{kind}2"));
+    }
+    let container = bundle.create();
+    let created =
+        ["prestart1", "prestart2", "createRuntime1", "createRuntime2", "createContainer1", "createContainer2"];
+    assert_eq!(read_log(&bundle), created);
+    container.start();
+    let log = read_log(&bundle);
+    let log: Vec<_> = log.iter().filter(|word| *word != "program").collect();
+    assert_eq!(log[6..], ["startContainer1", "startContainer2", "poststart1", "poststart2"]);
+    container.stop();
+    assert_eq!(read_log(&bundle).len(), 11);
+    container.delete();
+    assert_eq!(read_log(&bundle)[11..], ["poststop1", "poststop2"]);
+}
+
+/// HK-29, RT-08: when poststart runs, the program has been executed.
+#[test]
+fn poststart_is_after_the_exec() {
+    let mut bundle = Bundle::with_script("exec sleep 1000");
+    let out = bundle.file("cmdline");
+    let script = format!(
+        "pid=$(sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/' | tr -dc 0-9); tr '\\0' ' ' < /proc/$pid/cmdline > {}",
+        out.display()
+    );
+    bundle.hook("poststart", &script);
+    let container = bundle.create();
+    container.start();
+    let cmdline = fs::read_to_string(&out).unwrap();
+    assert!(["/bin/sh -c", "sleep 1000"].iter().any(|start| cmdline.starts_with(start)), "{cmdline}");
+}
+
+/// HK-08, HK-09: argv and environment are exactly the configured ones.
+#[test]
+fn arguments_and_environment() {
+    for kind in KINDS {
+        let mut bundle = Bundle::with_script("exit 0");
+        let out = bundle.file("out");
+        fs::write(&out, "").unwrap();
+        bundle.mount("/out", "bind", out.to_str().unwrap(), &["bind"]);
+        let file = if kind == "startContainer" { Path::new("/out") } else { &out };
+        let script = format!("tr '\\0' '\\n' < /proc/self/environ > {0}; echo \"$0|$1|$2\" >> {0}", file.display());
+        let hook = json!({"path": "/bin/sh", "args": ["other name", "-c", script, "zero", "a b", ""], "env": ["PATH=/usr/bin:/bin", "ONE=two three"]});
+        bundle.push(&format!("/hooks/{kind}"), hook);
+        bundle.run().success();
+        let text = fs::read_to_string(&out).unwrap();
+        let mut lines: Vec<_> = text.lines().collect();
+        // The shell may add variables of its own (PWD, SHLVL, _) for its children.
+        lines.retain(|line| !["PWD=", "SHLVL=", "_=", "OLDPWD="].iter().any(|own| line.starts_with(own)));
+        lines.sort_unstable();
+        assert_eq!(lines, ["ONE=two three", "PATH=/usr/bin:/bin", "zero|a b|"], "{kind}");
+    }
+}
+
+/// HK-12, RT-06…RT-09, RT-12: the state on standard input, right for the moment: the status, and the pid
+/// as the hook's own pid namespace has it.
+#[test]
+fn state_on_standard_input() {
+    let mut bundle = Bundle::with_script("exec sleep 1000");
+    bundle.set("/annotations", json!({"org.example.key": "value"}));
+    let dir = bundle.file("states");
+    fs::create_dir(&dir).unwrap();
+    bundle.mount("/states", "bind", dir.to_str().unwrap(), &["bind"]);
+    for kind in KINDS {
+        let dir = if kind == "startContainer" { "/states" } else { dir.to_str().unwrap() };
+        bundle.hook(kind, &format!("cat > {dir}/{kind}"));
+    }
+    let container = bundle.create();
+    let pid = container.pid();
+    container.start().stop();
+    container.delete();
+    let expected = [
+        ("prestart", "creating", pid),
+        ("createRuntime", "creating", pid),
+        ("createContainer", "creating", 1),
+        ("startContainer", "created", 1),
+        ("poststart", "running", pid),
+        ("poststop", "stopped", 0),
+    ];
+    for (kind, status, pid) in expected {
+        let text = fs::read_to_string(dir.join(kind)).unwrap();
+        let state: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(state["status"], status, "{kind}");
+        assert_eq!(state["id"], bundle.id, "{kind}");
+        assert_eq!(state["bundle"], bundle.dir.to_str().unwrap(), "{kind}");
+        assert_eq!(state["annotations"]["org.example.key"], "value", "{kind}");
+        assert!(state["ociVersion"].is_string(), "{kind}");
+        if pid != 0 {
+            assert_eq!(state["pid"], pid, "{kind}");
+        }
+    }
+}
+
+/// HK-15, HK-16, HK-18…HK-24, HK-27, HK-28, HK-30…HK-34: which namespaces and which root each kind sees.
+#[test]
+fn namespaces() {
+    let mut bundle = Bundle::with_script("exec sleep 1000");
+    let dir = bundle.file("seen");
+    fs::create_dir(&dir).unwrap();
+    fs::write(bundle.rootfs("inside"), "").unwrap();
+    bundle.mount("/seen", "bind", dir.to_str().unwrap(), &["bind"]);
+    for kind in KINDS {
+        let dir = if kind == "startContainer" { "/seen" } else { dir.to_str().unwrap() };
+        let script = format!(
+            "for n in net uts ipc mnt pid; do readlink /proc/self/ns/$n; done > {dir}/{kind}; \
+             [ -e /inside ] && echo container >> {dir}/{kind} || echo host >> {dir}/{kind}",
+        );
+        bundle.hook(kind, &script);
+    }
+    let container = bundle.create();
+    container.start();
+    let names = ["net", "uts", "ipc", "mnt", "pid"];
+    let inside = names.map(|name| container.link(&format!("ns/{name}")));
+    let outside =
+        names.map(|name| fs::read_link(format!("/proc/self/ns/{name}")).unwrap().to_str().unwrap().to_owned());
+    container.stop();
+    container.delete();
+    for kind in KINDS {
+        let text = fs::read_to_string(dir.join(kind)).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        let in_container = ["createContainer", "startContainer"].contains(&kind);
+        let expected = if in_container { &inside } else { &outside };
+        let root = if kind == "startContainer" { "container" } else { "host" };
+        // createContainer runs before pivot_root: /proc is still the host's, which cannot show the ids
+        // of a process of another pid namespace under "self".
+        if lines.len() == 6 {
+            assert_eq!(lines[..5], expected.each_ref().map(|s| s.as_str()), "{kind}");
+        } else {
+            assert_eq!(kind, "createContainer");
+        }
+        assert_eq!(*lines.last().unwrap(), root, "{kind}");
+    }
+}
+
+/// HK-24: createContainer runs in the container's namespaces: its hostname and its network are there.
+#[test]
+fn create_container_is_inside() {
+    let mut bundle = Bundle::with_script("exit 0");
+    let out = bundle.file("out");
+    bundle.hook(
+        "createContainer",
+        &format!(
+            "cat /proc/sys/kernel/ns_last_pid > /dev/null; wc -l < /proc/net/dev > {}; echo $$ >> {}",
+            out.display(),
+            out.display()
+        ),
+    );
+    bundle.run().success();
+    let text = fs::read_to_string(&out).unwrap();
+    let pid: i32 = text.lines().last().unwrap().parse().unwrap();
+    assert!(pid < 10, "not in the container's pid namespace: {text}");
+}
+
+/// HK-20: createRuntime can reach the container's network namespace through its pid.
+#[test]
+fn create_runtime_reaches_the_network_namespace() {
+    let mut bundle = Bundle::with_script("exec sleep 1000");
+    let out = bundle.file("out");
+    let script = format!(
+        "pid=$(tr -d ' \\n' | sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); readlink /proc/$pid/ns/net /proc/$pid/ns/mnt > {}",
+        out.display()
+    );
+    bundle.hook("createRuntime", &script);
+    let container = bundle.create();
+    let expected = format!("{}\n{}\n", container.link("ns/net"), container.link("ns/mnt"));
+    assert_eq!(fs::read_to_string(&out).unwrap(), expected);
+}
+
+/// HK-25: what createContainer mounts below the root file system is there in the container.
+#[test]
+fn create_container_can_mount() {
+    let mut bundle = Bundle::with_script("cat /etc/mounted/file; ls /proc/no-such 2>/dev/null; cat /proc/self/mounts");
+    let point = bundle.rootfs("etc/mounted");
+    fs::create_dir(&point).unwrap();
+    bundle.hook("createContainer", &format!("mount -t tmpfs hooked {0} && echo here > {0}/file", point.display()));
+    let text = bundle.run().stdout;
+    assert!(text.starts_with("here\n") && text.contains("hooked /etc/mounted tmpfs"), "{text}");
+}
+
+/// HK-12: a hook that does not read its standard input is no failure, whatever the size of the state.
+#[test]
+fn standard_input_may_be_ignored() {
+    for kind in KINDS {
+        let mut bundle = Bundle::with_script("exit 0");
+        bundle.set("/annotations", json!({"org.example.big": "x".repeat(300_000)}));
+        bundle.push(&format!("/hooks/{kind}"), json!({"path": "/bin/true"}));
+        bundle.run().success();
+        bundle
+            .push(&format!("/hooks/{kind}"), json!({"path": "/bin/sh", "args": ["sh", "-c", "exec <&-; sleep 0.05"]}));
+        bundle.run().success();
+    }
+}
+
+/// RT-21, RT-23, RT-25, RT-32: a failing hook fails create: later hooks do not run, poststop does, and
+/// nothing is left.
+#[test]
+fn failing_create_hooks() {
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        let mut bundle = Bundle::with_script("exit 0");
+        logging(&mut bundle, kind, "first");
+        bundle.hook(kind, "echo complaint >&2; exit 7");
+        logging(&mut bundle, kind, "never");
+        logging(&mut bundle, "startContainer", "never");
+        logging(&mut bundle, "poststop", "poststop");
+        bundle.refused(&[&format!("hooks.{kind}[1]"), "/bin/sh", "7"]);
+        assert_eq!(read_log(&bundle), ["first", "poststop"], "{kind}");
+    }
+}
+
+/// RT-27, RT-32: a failing startContainer hook fails start; the program never runs, the container is
+/// taken down and poststop hooks run.
+#[test]
+fn failing_start_container_hook() {
+    let mut bundle = Bundle::with_script("echo program >> /log");
+    share_log(&mut bundle);
+    bundle.hook("startContainer", "exit 7");
+    logging(&mut bundle, "startContainer", "never");
+    logging(&mut bundle, "poststart", "never");
+    logging(&mut bundle, "poststop", "poststop");
+    let container = bundle.create();
+    container.try_start().failure(&["hooks.startContainer[0]", "/bin/sh", "7"]);
+    container.wait();
+    if container.command(&["state", &container.id]).code == 0 {
+        assert_eq!(container.status(), "stopped");
+        container.delete();
+    }
+    assert_eq!(read_log(&bundle), ["poststop"]);
+    bundle.assert_clean();
+}
+
+/// RT-30, RT-32 (1.3): a failing poststart hook fails start and stops the container.
+#[test]
+fn failing_poststart_hook() {
+    let mut bundle = Bundle::with_script("exec sleep 1000");
+    bundle.hook("poststart", "exit 7");
+    logging(&mut bundle, "poststart", "never");
+    logging(&mut bundle, "poststop", "poststop");
+    let container = bundle.create();
+    container.try_start().failure(&["hooks.poststart[0]", "/bin/sh", "7"]);
+    assert_eq!(container.wait(), 137);
+    if container.command(&["state", &container.id]).code == 0 {
+        assert_eq!(container.status(), "stopped");
+        container.delete();
+    }
+    assert_eq!(read_log(&bundle), ["poststop"]);
+    bundle.assert_clean();
+}
+
+/// The same through `run`: it fails, and nothing is left.
+#[test]
+fn failing_hooks_of_run() {
+    for kind in &KINDS[..5] {
+        let mut bundle = Bundle::with_script("exec sleep 1000");
+        bundle.hook(kind, "exit 7");
+        logging(&mut bundle, "poststop", "poststop");
+        bundle.run().failure(&[&format!("hooks.{kind}[0]")]);
+        assert_eq!(read_log(&bundle), ["poststop"], "{kind}");
+        bundle.assert_clean();
+    }
+}
+
+/// RT-33, HK-35: a failing poststop hook is a warning; the rest run, and delete succeeds.
+#[test]
+fn failing_poststop_hook() {
+    let mut bundle = Bundle::with_script("exit 0");
+    bundle.hook("poststop", "exit 7");
+    logging(&mut bundle, "poststop", "second");
+    let container = bundle.create();
+    container.start().wait();
+    let output = container.try_delete(&[]).success();
+    assert!(output.stderr.contains("hooks.poststop[0]"), "no warning: {}", output.stderr);
+    assert_eq!(read_log(&bundle), ["second"]);
+    bundle.assert_clean();
+}
+
+/// HK-32: poststop runs when the container is gone: no process, no cgroup.
+#[test]
+fn poststop_is_after_the_deletion() {
+    let mut bundle = Bundle::with_script("exec sleep 1000");
+    let out = bundle.file("out");
+    let cgroup = bundle.cgroup("pids");
+    bundle.hook(
+        "poststop",
+        &format!(
+            "[ -e {} ] && echo there > {2} || echo gone > {2}; ls {1} >> {2}",
+            cgroup.display(),
+            bundle.scratch().state_root().display(),
+            out.display()
+        ),
+    );
+    let container = bundle.create();
+    assert!(cgroup.exists());
+    container.start().stop();
+    container.delete();
+    let text = fs::read_to_string(&out).unwrap();
+    assert!(text.starts_with("gone\n"), "{text}");
+}
+
+/// HK-10: a hook that takes longer than its timeout is killed, with what it started, and has failed.
+#[test]
+fn timeout() {
+    let mut bundle = Bundle::with_script("exit 0");
+    let tag = bundle.tag().to_owned();
+    let script = format!("sleep 1000 {tag} & wait");
+    let script = script.replace(&format!("1000 {tag}"), "1000");
+    bundle.push("/hooks/createRuntime", json!({"path": "/bin/sh", "args": ["sh", "-c", script, &tag], "timeout": 1}));
+    let begin = std::time::Instant::now();
+    bundle.refused(&["hooks.createRuntime[0]", "tim"]);
+    assert!(begin.elapsed().as_secs_f32() >= 1.0);
+    assert_eq!(host::processes(&tag), []);
+}
+
+/// HK-10: within its timeout a hook may take its time.
+#[test]
+fn timeout_not_reached() {
+    let mut bundle = Bundle::with_script("exit 0");
+    bundle.push("/hooks/createRuntime", json!({"path": "/bin/sh", "args": ["sh", "-c", "sleep 0.05"], "timeout": 50}));
+    bundle.run().success();
+}
+
+/// HK-01…HK-07, HK-10: a path is needed, absolute; a timeout is positive. Nothing runs if one hook is
+/// wrong.
+#[test]
+fn bad_hooks() {
+    for kind in KINDS {
+        let mut bundle = Bundle::with_script("exit 0");
+        logging(&mut bundle, "prestart", "ran");
+        let index = bundle.config["hooks"][kind].as_array().map_or(0, Vec::len);
+        for bad in [
+            json!({"args": ["sh"]}),
+            json!({"path": "bin/true"}),
+            json!({"path": ""}),
+            json!({"path": "/bin/true", "timeout": 0}),
+            json!({"path": "/bin/true", "timeout": -1}),
+        ] {
+            bundle
+                .set(&format!("/hooks/{kind}"), json!(bundle.config["hooks"].get(kind).cloned().unwrap_or(json!([]))));
+            let list = bundle.config["hooks"][kind].as_array_mut().unwrap();
+            list.truncate(index);
+            list.push(bad);
+            bundle.refused(&[&format!("hooks.{kind}[{index}]")]);
+        }
+        assert!(read_log(&bundle).is_empty(), "{kind}");
+    }
+}
+
+/// A hook that cannot be executed fails with its path and the reason.
+#[test]
+fn missing_program() {
+    let mut bundle = Bundle::with_script("exit 0");
+    bundle.push("/hooks/createRuntime", json!({"path": "/no/such/hook"}));
+    bundle.refused(&["hooks.createRuntime[0]", "/no/such/hook", "no such file or directory"]);
+}
+
+/// HK-27: startContainer's path is looked up inside: a program that only the host has is not found.
+#[test]
+fn start_container_path_is_inside() {
+    let mut bundle = Bundle::with_script("exit 0");
+    let host_only = bundle.file("hook");
+    fs::copy("/bin/busybox", &host_only).unwrap();
+    bundle.push("/hooks/startContainer", json!({"path": host_only, "args": ["true"]}));
+    bundle.run().failure(&["hooks.startContainer[0]", "no such file or directory"]);
+    bundle.assert_clean();
+}
+
+/// Hooks inherit no descriptors of the runtime beyond the standard ones.
+#[test]
+fn descriptors() {
+    for kind in KINDS {
+        let mut bundle = Bundle::with_script("exit 0");
+        let out = bundle.file("out");
+        fs::write(&out, "").unwrap();
+        bundle.mount("/out", "bind", out.to_str().unwrap(), &["bind"]);
+        bundle.bind_payload();
+        let out_arg = if kind == "startContainer" { "/out" } else { out.to_str().unwrap() };
+        let payload = std::env::current_exe().unwrap();
+        let payload = if kind == "startContainer" { "/payload" } else { payload.to_str().unwrap() };
+        let hook = json!({"path": payload, "args": ["/payload", "fds-to", out_arg]});
+        bundle.push(&format!("/hooks/{kind}"), hook);
+        bundle.run().success();
+        assert_eq!(fs::read_to_string(&out).unwrap(), "0 1 2", "{kind}");
+    }
+}
+
+/// `null` and empty lists of hooks are no hooks.
+#[test]
+fn none() {
+    let mut bundle = Bundle::with_script("exit 0");
+    bundle.set("/hooks", json!({"prestart": null, "poststop": []}));
+    bundle.run().success();
+    bundle.set("/hooks", Value::Null);
+    bundle.run().success();
+}
