@@ -5,5 +5,8 @@
 mod container;
 mod error;
 mod host;
+mod namespace;
 mod spec;
+mod sync;
+#[allow(unsafe_code)]
 mod sys;

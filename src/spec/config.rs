@@ -7,9 +7,7 @@
 //! only warns about (capability names), the type is our own. Its `Spec` pulls in a regular
 //! expression engine, a third of the time of a short command.
 
-use oci_spec::runtime::{
-    Hook, LinuxDevice, LinuxIdMapping, LinuxNamespace, LinuxPersonality, LinuxResources, LinuxTimeOffset,
-};
+use oci_spec::runtime::{Hook, LinuxDeviceType, LinuxNamespaceType, LinuxPersonality, LinuxResources, LinuxTimeOffset};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
@@ -51,9 +49,9 @@ pub(crate) struct Mount {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) options: Vec<String>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) uid_mappings: Vec<LinuxIdMapping>,
+    pub(crate) uid_mappings: Vec<IdMapping>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) gid_mappings: Vec<LinuxIdMapping>,
+    pub(crate) gid_mappings: Vec<IdMapping>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,15 +138,15 @@ pub(crate) struct Hooks {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Linux {
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) namespaces: Vec<LinuxNamespace>,
+    pub(crate) namespaces: Vec<Namespace>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) uid_mappings: Vec<LinuxIdMapping>,
+    pub(crate) uid_mappings: Vec<IdMapping>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) gid_mappings: Vec<LinuxIdMapping>,
+    pub(crate) gid_mappings: Vec<IdMapping>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) time_offsets: Map<LinuxTimeOffset>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) devices: Vec<LinuxDevice>,
+    pub(crate) devices: Vec<Device>,
     pub(crate) cgroups_path: Option<String>,
     pub(crate) resources: Option<LinuxResources>,
     #[serde(default, deserialize_with = "nullable")]
@@ -165,6 +163,35 @@ pub(crate) struct Linux {
     pub(crate) intel_rdt: Option<IgnoredAny>,
     pub(crate) memory_policy: Option<IgnoredAny>,
     pub(crate) net_devices: Option<Map<IgnoredAny>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Namespace {
+    #[serde(rename = "type")]
+    pub(crate) kind: LinuxNamespaceType,
+    pub(crate) path: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct IdMapping {
+    #[serde(rename = "containerID")]
+    pub(crate) container_id: u32,
+    #[serde(rename = "hostID")]
+    pub(crate) host_id: u32,
+    pub(crate) size: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Device {
+    #[serde(rename = "type")]
+    pub(crate) kind: LinuxDeviceType,
+    pub(crate) path: String,
+    pub(crate) major: Option<u32>,
+    pub(crate) minor: Option<u32>,
+    pub(crate) file_mode: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
 }
 
 /// `null` as the default value: Go programs write it for empty lists and maps.

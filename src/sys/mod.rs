@@ -6,6 +6,14 @@
 //! EINTR where the call may be repeated, and fail with the name of the call and its errno. Who
 //! calls them adds the object (`.on(path)`) and the property.
 
+pub(crate) mod clone;
+pub(crate) mod fd;
+pub(crate) mod mount;
+pub(crate) mod net;
+pub(crate) mod ns;
+pub(crate) mod path;
+pub(crate) mod socket;
+
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

@@ -1,0 +1,144 @@
+//! Entering the container's namespaces, from the parent and from init.
+//!
+//! Runs in: both · namespaces(7), setns(2)
+//!
+//! ```text
+//! parent   setns(pid), unshare(time) + offsets          only children are affected
+//!          clone3(user | pid)                           a new user namespace owns all that follows
+//!          back to the own pid and time namespaces
+//! init     setns(user)  ·  ids mapped  ·  setns(others)  ·  unshare(mount | ipc | uts | net)
+//! ```
+//!
+//! A pid namespace that is made together with a *joined* user namespace has to belong to it, or
+//! /proc could not be mounted; so there one more process joins the user namespace first, and
+//! clones init as its sibling (`Launch::Relay`).
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
+
+use crate::error::{For as _, On as _, Property, Result};
+use crate::host::Host;
+use crate::sys::clone::{ChildOf, Process, clone3, exit_now};
+use crate::sys::{self, ns};
+
+use super::{Joined, NEWTIME, Namespaces, name};
+
+const USER: CloneFlags = CloneFlags::CLONE_NEWUSER;
+const PID: CloneFlags = CloneFlags::CLONE_NEWPID;
+
+/// How many processes it takes to get init into its namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Launch {
+    Direct,
+    Relay,
+}
+
+impl Namespaces {
+    pub(crate) fn launch(&self, host: &Host) -> Launch {
+        let pid_below_joined_user = self.joins(USER) && (self.makes(PID) || (self.joins(PID) && !host.is_root()));
+        if pid_below_joined_user { Launch::Relay } else { Launch::Direct }
+    }
+
+    /// The flags of the clone that makes init, or the relay.
+    pub(crate) fn clone_flags(&self, launch: Launch) -> CloneFlags {
+        match launch {
+            Launch::Direct => self.new & (USER | PID),
+            Launch::Relay => CloneFlags::empty(),
+        }
+    }
+
+    /// Of the time namespace: with a new user namespace a plain user has the right to make one
+    /// only inside.
+    fn parent_makes_time(&self, host: &Host) -> bool {
+        self.makes(NEWTIME) && host.is_root()
+    }
+}
+
+/// The parent's own namespaces, left for the sake of its child.
+#[derive(Debug)]
+pub(crate) struct Detour(Vec<(CloneFlags, OwnedFd)>);
+
+impl Detour {
+    pub(crate) fn take(namespaces: &Namespaces, joined: &[Joined], launch: Launch, host: &Host) -> Result<Self> {
+        let mut detour = Self(Vec::new());
+        if launch == Launch::Direct
+            && let Some(pid) = joined.iter().find(|join| join.kind == PID)
+        {
+            detour.leave(PID, c"/proc/self/ns/pid")?;
+            pid.enter()?;
+        }
+        if namespaces.parent_makes_time(host) {
+            detour.leave(NEWTIME, c"/proc/self/ns/time")?;
+            make_time(namespaces)?;
+        }
+        Ok(detour)
+    }
+
+    fn leave(&mut self, kind: CloneFlags, own: &std::ffi::CStr) -> Result<()> {
+        let fd = sys::path::open(own, OFlag::O_RDONLY).on(own.to_string_lossy())?;
+        self.0.push((kind, fd));
+        Ok(())
+    }
+
+    pub(crate) fn back(self) -> Result<()> {
+        self.0.iter().try_for_each(|(kind, fd)| ns::setns(fd.as_fd(), *kind).on("own namespace"))
+    }
+}
+
+/// Runs in the relay: joins the user namespace and makes init as the relay's sibling, whose pid and
+/// pidfd go to the parent. Returns in init only.
+pub(crate) fn relay(namespaces: &Namespaces, joined: &[Joined], channel: BorrowedFd<'_>) -> Result<()> {
+    joined.iter().filter(|join| join.kind == USER).try_for_each(Joined::enter)?;
+    joined.iter().filter(|join| join.kind == PID).try_for_each(Joined::enter)?;
+    match clone3(namespaces.new & PID, ChildOf::CallersParent, None).property(Property::of("linux.namespaces"))? {
+        Process::Child => Ok(()),
+        Process::Parent { child, pidfd } => {
+            let sent = sys::socket::send(channel, &child.as_raw().to_le_bytes(), &[pidfd.as_raw_fd()]);
+            exit_now(i32::from(sent.is_err()))
+        }
+    }
+}
+
+/// Runs in init: the joined user namespace, before anything that needs privileges in it.
+pub(crate) fn user(joined: &[Joined], launch: Launch) -> Result<()> {
+    if launch == Launch::Relay {
+        return Ok(());
+    }
+    joined.iter().filter(|join| join.kind == USER).try_for_each(Joined::enter)
+}
+
+/// Runs in init, with its ids: every other namespace, but for a new cgroup namespace, whose root is
+/// the cgroup that init is in when it is made.
+pub(crate) fn others(namespaces: &Namespaces, joined: &[Joined], host: &Host) -> Result<()> {
+    joined.iter().filter(|join| !(USER | PID).contains(join.kind)).try_for_each(Joined::enter)?;
+    if namespaces.makes(NEWTIME) && !namespaces.parent_makes_time(host) {
+        make_time(namespaces)?;
+    }
+    let flags = namespaces.new - (USER | PID | NEWTIME | CloneFlags::CLONE_NEWCGROUP);
+    if flags.is_empty() {
+        return Ok(());
+    }
+    ns::unshare(flags).property(Property::of("linux.namespaces"))
+}
+
+pub(crate) fn cgroup(namespaces: &Namespaces) -> Result<()> {
+    if !namespaces.makes(CloneFlags::CLONE_NEWCGROUP) {
+        return Ok(());
+    }
+    ns::unshare(CloneFlags::CLONE_NEWCGROUP).on("cgroup namespace").property(Property::of("linux.namespaces"))
+}
+
+fn make_time(namespaces: &Namespaces) -> Result<()> {
+    ns::unshare(NEWTIME).on("time namespace").property(Property::of("linux.namespaces"))?;
+    namespaces.offsets.as_ref().map_or(Ok(()), super::time::Offsets::apply)
+}
+
+impl Joined {
+    fn enter(&self) -> Result<()> {
+        ns::setns(self.fd.as_fd(), self.kind)
+            .on(format_args!("{} namespace {}", name(self.kind), self.path.to_string_lossy()))
+            .property(self.property)
+    }
+}

@@ -1,0 +1,179 @@
+//! What parent and init tell each other while a container is made, and init and `start` later.
+//!
+//! Runs in: both
+//!
+//! One SOCK_SEQPACKET pair, one message per line below, most of them only if the plan needs them:
+//! both sides look at the same `Rendezvous`, so they cannot disagree.
+//!
+//! ```text
+//! parent                                    init
+//!   clone3 ───────────────────────────────▶   (relay: pid and pidfd of init ◀──)
+//!   write id maps
+//!   Mapped ───────────────────────────────▶   setresuid 0, namespaces, rootfs, mounts
+//!   make v1 cgroups, limits
+//!   Joinable + descriptors ───────────────▶   write 0 to each `tasks`, cgroup namespace
+//!   prestart, createRuntime hooks     ◀──── RootfsBuilt
+//!   HooksDone ────────────────────────────▶   createContainer hooks, pivot_root, user
+//!   compile the filter on a cache miss
+//!   Filter + memfd ───────────────────────▶
+//!                                     ◀──── Ready
+//!   state.json, pid file
+//!   Committed ────────────────────────────▶   waits for `start`
+//!   exits
+//! ```
+//!
+//! Instead of any message init may send `Failed`, and die. Until `Committed` it also dies when the
+//! parent does. A message of the wrong kind, or the end of file, is an error.
+//!
+//! ```text
+//! start                                     init
+//!   connects to start.sock ───────────────▶   startContainer hooks
+//!                                     ◀──── Executing
+//!                                             filter, execve closes the socket: end of file
+//!   poststart hooks                   ◀──── (Failed, if there is no execve)
+//! ```
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use crate::error::{Error, Kind, On as _, Result};
+use crate::sys::socket;
+
+/// Longest message: an error's text may name a long path twice.
+const LONGEST: usize = 16 * 1024;
+
+/// From parent to init.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ToInit {
+    Mapped = b'm',
+    Joinable = b'j',
+    HooksDone = b'h',
+    Filter = b'f',
+    Committed = b'c',
+}
+
+/// From init to parent, or to `start`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum FromInit {
+    RootfsBuilt = b'r',
+    Ready = b'y',
+    Executing = b'x',
+    Failed = b'!',
+}
+
+/// Which of the optional messages this container needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rendezvous {
+    /// Init waits for its id maps.
+    pub(crate) mapped: bool,
+    /// Init enters its cgroups itself, or after the parent has moved it.
+    pub(crate) joinable: bool,
+    /// The parent has hooks to run before pivot_root.
+    pub(crate) hooks: bool,
+    /// The parent compiles the seccomp filter.
+    pub(crate) filter: bool,
+}
+
+/// One end of the channel.
+#[derive(Debug)]
+pub(crate) struct Channel(OwnedFd);
+
+/// The parent's end and init's.
+pub(crate) fn channel() -> Result<(Channel, Channel)> {
+    let (parent, init) = socket::pair()?;
+    Ok((Channel(parent), Channel(init)))
+}
+
+impl Channel {
+    pub(crate) fn new(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Parent: tells init to go on, perhaps with descriptors that it needs for that.
+    pub(crate) fn tell(&self, message: ToInit, fds: &[OwnedFd]) -> Result<()> {
+        let fds: Vec<_> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
+        socket::send(self.fd(), &[message as u8], &fds).on(format_args!("message {message:?} to init"))
+    }
+
+    /// Init: waits for exactly this message.
+    pub(crate) fn wait(&self, message: ToInit) -> Result<Vec<OwnedFd>> {
+        let mut buffer = [0];
+        let (length, fds) = socket::receive(self.fd(), &mut buffer).on("message from orlop")?;
+        if length == 1 && buffer[0] == message as u8 {
+            return Ok(fds);
+        }
+        Err(Error::other(format!("orlop ended before it sent {message:?}")))
+    }
+
+    /// Init: how far it is.
+    pub(crate) fn report(&self, message: FromInit) -> Result<()> {
+        socket::send(self.fd(), &[message as u8], &[]).on(format_args!("message {message:?} from init"))
+    }
+
+    /// Init: why it gives up. Nothing can be done if nobody listens any more.
+    pub(crate) fn fail(&self, error: &Error) {
+        let mut text = error.to_string();
+        text.truncate((0..=text.len().min(LONGEST - 1)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
+        let mut message = vec![FromInit::Failed as u8];
+        message.extend_from_slice(text.as_bytes());
+        let _ = socket::send(self.fd(), &message, &[]);
+    }
+
+    /// Parent or `start`: the next message of init; `None` at the end of file. What init failed
+    /// with is this side's error.
+    pub(crate) fn next(&self) -> Result<Option<FromInit>> {
+        let mut buffer = vec![0; LONGEST];
+        let (length, _) = socket::receive(self.fd(), &mut buffer).on("message from init")?;
+        let Some((tag, text)) = buffer[..length].split_first() else {
+            return Ok(None);
+        };
+        for message in [FromInit::RootfsBuilt, FromInit::Ready, FromInit::Executing] {
+            if *tag == message as u8 && text.is_empty() {
+                return Ok(Some(message));
+            }
+        }
+        if *tag == FromInit::Failed as u8 {
+            return Err(Kind::Init(String::from_utf8_lossy(text).into_owned()).into());
+        }
+        Err(Error::other("init sent an unknown message"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_as_sent() {
+        let (parent, init) = channel().unwrap();
+        parent.tell(ToInit::Joinable, &[crate::sys::fd::duplicate(parent.fd()).unwrap()]).unwrap();
+        assert_eq!(init.wait(ToInit::Joinable).unwrap().len(), 1);
+        init.report(FromInit::Ready).unwrap();
+        assert_eq!(parent.next().unwrap(), Some(FromInit::Ready));
+        drop(init);
+        assert_eq!(parent.next().unwrap(), None);
+    }
+
+    #[test]
+    fn another_message_or_the_end_is_an_error() {
+        let (parent, init) = channel().unwrap();
+        parent.tell(ToInit::Mapped, &[]).unwrap();
+        assert!(init.wait(ToInit::Committed).is_err());
+        drop(parent);
+        assert!(init.wait(ToInit::Committed).is_err());
+    }
+
+    #[test]
+    fn failures_keep_their_text_up_to_a_limit() {
+        let (parent, init) = channel().unwrap();
+        init.fail(&Error::other("mounts[1]: no"));
+        assert_eq!(parent.next().unwrap_err().to_string(), "mounts[1]: no");
+        init.fail(&Error::other("ä".repeat(LONGEST)));
+        assert!(parent.next().unwrap_err().to_string().len() >= LONGEST - 3);
+    }
+}

@@ -1,0 +1,70 @@
+//! Descriptors: reading, writing, closing, and what they refer to.
+//!
+//! Runs in: both
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::stat::FileStat;
+
+use super::{Call as _, Result, retry};
+
+/// Writes the whole buffer in one call, as cgroup, procfs and sysctl files want it.
+pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+    let written = retry(|| nix::unistd::write(fd, bytes)).call("write")?;
+    if written == bytes.len() { Ok(()) } else { Err(super::Error { call: "write", errno: Errno::EIO }) }
+}
+
+pub(crate) fn fstat(fd: BorrowedFd<'_>) -> Result<FileStat> {
+    nix::sys::stat::fstat(fd).call("fstat")
+}
+
+/// The magic number of the file system that the descriptor lives on.
+pub(crate) fn filesystem(fd: BorrowedFd<'_>) -> Result<i64> {
+    Ok(nix::sys::statfs::fstatfs(fd).call("fstatfs")?.filesystem_type().0)
+}
+
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    fd.try_clone_to_owned().call("fcntl(F_DUPFD_CLOEXEC)")
+}
+
+/// Puts `fd` where a program expects standard input, output or error.
+pub(crate) fn dup_onto(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
+    // SAFETY: dup2 on open descriptors; whatever `target` was is closed, and nothing in this
+    // program owns one of 0..=2 as an `OwnedFd`.
+    Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), target) }).call("dup2").map(drop)
+}
+
+/// Closes a range of descriptors, or has execve close it.
+pub(crate) fn close_range(first: u32, on_exec: bool) -> Result<()> {
+    let flags = if on_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 };
+    // SAFETY: only marks or closes descriptors. Closing is asked for by init alone, of numbers that
+    // no `OwnedFd` used afterwards holds.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+    Errno::result(result).call("close_range").map(drop)
+}
+
+/// Takes over a descriptor that a system call has just made.
+pub(super) fn own(result: libc::c_long, call: &'static str) -> Result<OwnedFd> {
+    let fd = Errno::result(result).call(call)?;
+    // SAFETY: the call succeeded, so it returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// A descriptor of the caller's, such as those named by `--preserve-fds`.
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    // SAFETY: F_GETFD reads a flag and touches no memory.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+}
+
+/// Standard input, output and error, which are open from `main` on.
+pub(crate) fn standard(fd: RawFd) -> BorrowedFd<'static> {
+    debug_assert!((0..=2).contains(&fd));
+    // SAFETY: `main` opens 0, 1 and 2 where the caller had closed them, and nothing closes them.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// The number of a descriptor, for `/proc/self/fd/N`.
+pub(crate) fn number(fd: impl AsFd) -> RawFd {
+    fd.as_fd().as_raw_fd()
+}
