@@ -12,6 +12,7 @@ pub(crate) mod mount;
 pub(crate) mod net;
 pub(crate) mod ns;
 pub(crate) mod path;
+pub(crate) mod pidfd;
 pub(crate) mod socket;
 
 use std::ffi::{CStr, CString};
