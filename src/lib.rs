@@ -2,12 +2,14 @@
 //!
 //! Only what the binary, benches and fuzz targets need is public.
 
-mod cgroup;
 mod container;
 mod error;
 mod host;
 mod namespace;
+mod process;
 mod spec;
 mod sync;
 #[allow(unsafe_code)]
 mod sys;
+mod sysctl;
+mod terminal;

@@ -7,13 +7,16 @@
 //! calls them adds the object (`.on(path)`) and the property.
 
 pub(crate) mod clone;
+pub(crate) mod exec;
 pub(crate) mod fd;
+pub(crate) mod ids;
 pub(crate) mod mount;
 pub(crate) mod net;
 pub(crate) mod ns;
 pub(crate) mod path;
-pub(crate) mod pidfd;
+pub(crate) mod prctl;
 pub(crate) mod socket;
+pub(crate) mod tty;
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;

@@ -1,0 +1,255 @@
+//! `process.capabilities`: the five sets, each exactly as listed.
+//!
+//! Runs in: both (compile in parent, apply in init) · config.md "Linux Process" (CFG-25 … CFG-27)
+//!
+//! A name that is unknown, or a capability that cannot be granted, is a warning and left out. A set
+//! that is not configured is empty: inheritable and ambient must never be filled by accident
+//! (CVE-2022-29162).
+
+use std::str::FromStr as _;
+
+use caps::Capability;
+use nix::errno::Errno;
+
+use crate::error::{For as _, Property, Result};
+use crate::spec::config::Capabilities;
+use crate::sys::ids::{self, CapabilitySets};
+use crate::sys::prctl;
+
+const PROPERTY: Property = Property::of("process.capabilities");
+
+/// A set of capabilities: bit n is capability n.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Set(u64);
+
+impl Set {
+    pub(crate) const EMPTY: Self = Self(0);
+    /// The kernel ignores bits of capabilities that it does not know.
+    pub(crate) const ALL: Self = Self(u64::MAX);
+    /// What loading a seccomp filter needs where noNewPrivileges is off.
+    const SYS_ADMIN: Self = Self(1 << Capability::CAP_SYS_ADMIN as u8);
+
+    fn contains(self, capability: u8) -> bool {
+        self.0 >> capability & 1 == 1
+    }
+
+    fn is_subset_of(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn insert(&mut self, capability: Capability) {
+        self.0 |= capability.bitmask();
+    }
+
+    fn iter(self) -> impl Iterator<Item = u8> {
+        (0..64).filter(move |capability| self.contains(*capability))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    bounding: Set,
+    permitted: Set,
+    effective: Set,
+    inheritable: Set,
+    ambient: Set,
+    /// What init holds before it gives the rest up.
+    held: Set,
+}
+
+/// What init will hold: everything in a user namespace of the container's own, else what we have.
+pub(crate) fn held(own_user_namespace: bool) -> Result<Set> {
+    if own_user_namespace {
+        return Ok(Set::ALL);
+    }
+    ids::capget().map(|sets| Set(sets.permitted)).property(PROPERTY)
+}
+
+impl Plan {
+    pub(crate) fn compile(capabilities: Option<&Capabilities>, held: Set) -> Self {
+        let (plan, warnings) = Self::resolve(capabilities, held);
+        for warning in warnings {
+            log::warn!("{warning}");
+        }
+        plan
+    }
+
+    fn resolve(capabilities: Option<&Capabilities>, held: Set) -> (Self, Vec<String>) {
+        let none = Capabilities::default();
+        let written = capabilities.unwrap_or(&none);
+        let mut warnings = Vec::new();
+        let mut read = |field, names: &[String], limit: Set, needs: &str| {
+            let (set, mut ungranted) = read_set(PROPERTY.field(field), names, limit, needs);
+            warnings.append(&mut ungranted);
+            set
+        };
+        let bounding = read("bounding", &written.bounding, held, "orlop does not hold it");
+        let permitted = read("permitted", &written.permitted, held, "orlop does not hold it");
+        let inheritable = read("inheritable", &written.inheritable, held, "orlop does not hold it");
+        let effective = read("effective", &written.effective, permitted, "it is not in the permitted set");
+        let both = permitted.and(inheritable);
+        let ambient = read("ambient", &written.ambient, both, "it is not both permitted and inheritable");
+        (Self { bounding, permitted, effective, inheritable, ambient, held }, warnings)
+    }
+
+    /// Shrinks the bounding set. Needs CAP_SETPCAP, so it comes before the ids change.
+    pub(super) fn limit(&self) -> Result<()> {
+        // The inheritable set may not gain what the bounding set has lost, so such a one goes first.
+        if !self.inheritable.is_subset_of(self.bounding) {
+            self.set(self.held, self.held)?;
+        }
+        let property = PROPERTY.field("bounding");
+        for capability in 0..64 {
+            if self.bounding.contains(capability) {
+                continue;
+            }
+            match prctl::drop_from_bounding_set(capability) {
+                Ok(()) => {}
+                // Beyond the last capability of this kernel.
+                Err(error) if error.errno == Errno::EINVAL => break,
+                // Without CAP_SETPCAP nothing can be dropped, which is fine where nothing is left.
+                Err(error) if error.errno == Errno::EPERM => {
+                    if prctl::is_in_bounding_set(capability).property(property)? {
+                        return Err(error).property(property);
+                    }
+                }
+                Err(error) => return Err(error).property(property),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up everything else, after the ids changed. With `for_filter`, CAP_SYS_ADMIN stays until
+    /// `finish`: a filter without noNewPrivileges cannot be loaded without it.
+    pub(super) fn assume(&self, for_filter: bool) -> Result<()> {
+        let extra = if for_filter { Set::SYS_ADMIN.and(self.held) } else { Set::EMPTY };
+        self.set(self.effective.or(extra), self.permitted.or(extra))?;
+        let property = PROPERTY.field("ambient");
+        // Those left over from the caller; losing the permitted or inheritable one ended the others.
+        if !self.permitted.or(extra).and(self.inheritable).is_subset_of(self.ambient) {
+            prctl::clear_ambient().property(property)?;
+        }
+        for capability in self.ambient.iter() {
+            prctl::raise_ambient(capability).property(property)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up what was kept for loading the filter. Runs under that filter.
+    pub(super) fn finish(&self) -> Result<()> {
+        if Set::SYS_ADMIN.and(self.held).is_subset_of(self.effective.and(self.permitted)) {
+            return Ok(());
+        }
+        self.set(self.effective, self.permitted)
+    }
+
+    fn set(&self, effective: Set, permitted: Set) -> Result<()> {
+        ids::capset(CapabilitySets { effective: effective.0, permitted: permitted.0, inheritable: self.inheritable.0 })
+            .property(PROPERTY)
+    }
+}
+
+/// One list of names, and a line for each that is left out.
+fn read_set(property: Property, names: &[String], limit: Set, needs: &str) -> (Set, Vec<String>) {
+    let mut set = Set::EMPTY;
+    let mut warnings = Vec::new();
+    for name in names {
+        match Capability::from_str(name) {
+            Ok(capability) if limit.contains(capability.index()) => set.insert(capability),
+            Ok(_) => warnings.push(format!("{property}: {name} is not granted: {needs}")),
+            Err(_) => warnings.push(format!("{property}: {name:?} is not a capability, and ignored")),
+        }
+    }
+    (set, warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(json: &str, held: Set) -> (Plan, Vec<String>) {
+        let capabilities: Capabilities = serde_json::from_str(json).unwrap();
+        Plan::resolve(Some(&capabilities), held)
+    }
+
+    /// CFG-27: the bits are those of the kernel's linux/capability.h.
+    #[test]
+    fn sets_hold_what_is_listed() {
+        let (plan, warnings) = resolve(
+            r#"{"bounding": ["CAP_CHOWN", "CAP_CHECKPOINT_RESTORE"], "permitted": ["CAP_KILL", "CAP_SYS_ADMIN"],
+                "effective": ["CAP_KILL"], "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL"]}"#,
+            Set::ALL,
+        );
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(plan.bounding, Set(1 | 1 << 40));
+        assert_eq!(plan.permitted, Set(1 << 5 | 1 << 21));
+        assert_eq!((plan.effective, plan.inheritable, plan.ambient), (Set(1 << 5), Set(1 << 5), Set(1 << 5)));
+    }
+
+    #[test]
+    fn nothing_configured_is_nothing_granted() {
+        let (plan, warnings) = Plan::resolve(None, Set::ALL);
+        for set in [plan.bounding, plan.permitted, plan.effective, plan.inheritable, plan.ambient] {
+            assert_eq!(set, Set::EMPTY);
+        }
+        assert!(warnings.is_empty());
+    }
+
+    /// CFG-25, CFG-26
+    #[test]
+    fn an_unknown_name_is_a_warning() {
+        let (plan, warnings) = resolve(r#"{"bounding": ["CAP_NOSUCH", "CAP_KILL", "kill"]}"#, Set::ALL);
+        assert_eq!(plan.bounding, Set(1 << 5));
+        assert_eq!(
+            warnings,
+            [
+                r#"process.capabilities.bounding: "CAP_NOSUCH" is not a capability, and ignored"#,
+                r#"process.capabilities.bounding: "kill" is not a capability, and ignored"#
+            ]
+        );
+    }
+
+    /// CFG-25, CFG-26
+    #[test]
+    fn what_we_lack_is_a_warning() {
+        let held = Set(1 << 5);
+        let (plan, warnings) =
+            resolve(r#"{"permitted": ["CAP_KILL", "CAP_SYS_TIME"], "effective": ["CAP_SYS_TIME"]}"#, held);
+        assert_eq!((plan.permitted, plan.effective), (Set(1 << 5), Set::EMPTY));
+        assert_eq!(
+            warnings,
+            [
+                "process.capabilities.permitted: CAP_SYS_TIME is not granted: orlop does not hold it",
+                "process.capabilities.effective: CAP_SYS_TIME is not granted: it is not in the permitted set"
+            ]
+        );
+    }
+
+    #[test]
+    fn ambient_is_within_permitted_and_inheritable() {
+        let (plan, warnings) = resolve(
+            r#"{"permitted": ["CAP_KILL", "CAP_CHOWN"], "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL", "CAP_CHOWN"]}"#,
+            Set::ALL,
+        );
+        assert_eq!(plan.ambient, Set(1 << 5));
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("ambient: CAP_CHOWN"), "{warnings:?}");
+    }
+
+    #[test]
+    fn every_name_of_the_kernel_is_known() {
+        for name in caps::all() {
+            let (set, warnings) = read_set(PROPERTY, &[name.to_string()], Set::ALL, "");
+            assert_eq!((set, warnings.len()), (Set(name.bitmask()), 0), "{name}");
+        }
+        assert_eq!(caps::all().len(), 41);
+    }
+}

@@ -1,0 +1,308 @@
+//! `process`: everything about the container's process but its namespaces, cgroup and filter.
+//!
+//! Runs in: both (compile and raise_limits in parent, the rest in init) · config.md "process"
+//!
+//! Init calls, inside the container's root, in this order:
+//! ```text
+//! assume      cwd · stdio · bounding set · ids · capabilities · cwd · program · limits · descriptors
+//!             (a filter without noNewPrivileges is loaded here, then)
+//! finish      what was kept for loading it goes too
+//!             ... Ready, and the wait for `start` ...
+//! execute     the last limits · (a filter with noNewPrivileges) · execve
+//! ```
+//! Whatever needs the file system or may be missing in a filter comes before `finish`.
+
+pub(crate) mod caps;
+mod env;
+pub(crate) mod keyring;
+mod personality;
+mod program;
+pub(crate) mod rlimit;
+pub(crate) mod user;
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, ResolveFlag};
+use nix::sched::CloneFlags;
+
+use crate::error::{Error, For as _, Meaning, On as _, Property, Result};
+use crate::host::Host;
+use crate::namespace::Namespaces;
+use crate::spec::config::{Linux, Process};
+use crate::sys::exec::Image;
+use crate::sys::{self, prctl};
+use crate::terminal;
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    args: Vec<CString>,
+    env: Vec<CString>,
+    cwd: CString,
+    user: user::Plan,
+    caps: caps::Plan,
+    rlimits: Vec<rlimit::Step>,
+    personality: Option<personality::Plan>,
+    pub(crate) no_new_privileges: bool,
+    pub(crate) oom_score_adj: Option<i32>,
+    pub(crate) terminal: Option<terminal::Plan>,
+}
+
+impl Plan {
+    pub(crate) fn compile(process: &Process, linux: &Linux, namespaces: &Namespaces, host: &Host) -> Result<Self> {
+        refuse_what_is_missing(process)?;
+        let held = caps::held(namespaces.has(CloneFlags::CLONE_NEWUSER))?;
+        Ok(Self {
+            args: compile_args(&process.args)?,
+            env: env::compile(&process.env)?,
+            cwd: compile_cwd(&process.cwd)?,
+            user: user::Plan::compile(&process.user, host.is_root())?,
+            caps: caps::Plan::compile(process.capabilities.as_ref(), held),
+            rlimits: rlimit::compile(&process.rlimits)?,
+            personality: linux.personality.as_ref().map(personality::Plan::compile).transpose()?,
+            no_new_privileges: process.no_new_privileges,
+            oom_score_adj: process.oom_score_adj.map(compile_oom_score_adj).transpose()?,
+            terminal: process.terminal.then(|| terminal::Plan::compile(process.console_size, process.user.uid)),
+        })
+    }
+
+    /// Parent, before the clone: limits that init could not raise itself.
+    pub(crate) fn raise_limits(&self) -> Result<()> {
+        rlimit::raise(&self.rlimits)
+    }
+
+    /// Parent, after the clone. Nothing is written when nothing is configured (CFG-30).
+    pub(crate) fn set_oom_score_adj(&self, pid: i32) -> Result<()> {
+        self.oom_score_adj.map_or(Ok(()), |score| write_oom_score_adj(pid, score))
+    }
+
+    /// Init, inside `root`: becomes the container's user, and finds the program with its eyes.
+    pub(crate) fn assume(&self, context: &Context<'_>) -> Result<Image<'_>> {
+        if let Some(personality) = self.personality {
+            personality.apply()?;
+        }
+        let entered = self.enter_directory(context)?;
+        self.user.own_stdio([0, 1, 2].map(sys::fd::standard))?;
+        self.caps.limit()?;
+        self.user.become_user()?;
+        self.caps.assume(context.filter_follows)?;
+        sys::ids::umask(self.user.umask.unwrap_or(context.umask));
+        if entered == Entered::NotAsRoot {
+            self.change_directory(context.root)?;
+        }
+        let image = self.find_program(context.root)?;
+        rlimit::apply(self.rlimits.iter().filter(|step| !step.hinders_init()))?;
+        sys::fd::close_range(3 + context.preserve_fds, true).on("descriptors")?;
+        if self.no_new_privileges {
+            prctl::set_no_new_privileges().property(Property::of("process.noNewPrivileges"))?;
+        }
+        Ok(image)
+    }
+
+    /// Init, under a filter that was loaded after `assume`: gives up what loading it needed.
+    pub(crate) fn finish(&self) -> Result<()> {
+        self.caps.finish()
+    }
+
+    /// Init, once `start` has been accepted: limits under which it could not have been.
+    pub(crate) fn apply_last_limits(&self) -> Result<()> {
+        rlimit::apply(self.rlimits.iter().filter(|step| step.hinders_init()))
+    }
+
+    /// Init: becomes the program, or says why not.
+    pub(crate) fn execute(&self, image: &Image<'_>) -> Error {
+        let error = image.execute();
+        program::failed(self.args.first().map_or(image.path(), |name| name.as_c_str()), error.errno)
+    }
+
+    fn find_program<'a>(&'a self, root: BorrowedFd<'_>) -> Result<Image<'a>> {
+        // compile made sure that there is a first one.
+        let name = self.args.first().map_or(c"", |name| name.as_c_str());
+        let path = program::find(name, &self.env)?;
+        let home = env::value(&self.env, b"HOME").is_none().then(|| env::home(root, self.user.uid));
+        Ok(Image::new(path, &self.args, &self.env, home))
+    }
+
+    /// Makes a missing directory, as engines expect. One that root may not enter (on a network file
+    /// system, say) is entered as the user.
+    fn enter_directory(&self, context: &Context<'_>) -> Result<Entered> {
+        match self.change_directory(context.root) {
+            Ok(()) => Ok(Entered::Now),
+            Err(error) if error.errno() == Some(Errno::EACCES) => Ok(Entered::NotAsRoot),
+            Err(error) if error.errno() == Some(Errno::ENOENT) => {
+                (context.make_directory)(&self.cwd).property(CWD)?;
+                self.change_directory(context.root).map(|()| Entered::Now)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Links out of the root cannot be followed, least of all those of /proc/self/fd
+    /// (CVE-2024-21626); that the outcome is inside is checked all the same.
+    fn change_directory(&self, root: BorrowedFd<'_>) -> Result<()> {
+        let name = self.cwd.to_string_lossy();
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let directory = sys::path::openat2(root, &self.cwd, flags, resolve).on(&name).property(CWD)?;
+        sys::path::fchdir(directory.as_fd()).on(&name).property(CWD)?;
+        if sys::exec::cwd_is_below_root().on(&name).property(CWD)? {
+            return Ok(());
+        }
+        Err(CWD.invalid(format!("{name} is outside of the container's root")))
+    }
+}
+
+/// What init knows when it hands over to the container's process.
+pub(crate) struct Context<'a> {
+    /// The container's root, which is ours by now.
+    pub(crate) root: BorrowedFd<'a>,
+    /// Makes a directory and its parents below that root.
+    pub(crate) make_directory: &'a dyn Fn(&CStr) -> Result<()>,
+    /// The umask orlop was called with (CFG-44).
+    pub(crate) umask: u32,
+    /// How many descriptors after stdio the program gets (`--preserve-fds`).
+    pub(crate) preserve_fds: u32,
+    /// A filter is loaded next, without noNewPrivileges, and `finish` called after it.
+    pub(crate) filter_follows: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entered {
+    Now,
+    NotAsRoot,
+}
+
+const CWD: Property = Property::of("process.cwd");
+
+/// Properties that are valid, but not implemented yet, must not be passed over in silence (VAL-04).
+/// An empty string asks for nothing.
+fn refuse_what_is_missing(process: &Process) -> Result<()> {
+    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let missing = [
+        ("process.apparmorProfile", given(&process.apparmor_profile)),
+        ("process.selinuxLabel", given(&process.selinux_label)),
+        ("process.ioPriority", process.io_priority.is_some()),
+        ("process.scheduler", process.scheduler.is_some()),
+    ];
+    match missing.into_iter().find(|(_, is_given)| *is_given) {
+        Some((property, _)) => Err(Property::of(property).unsupported("this version of orlop cannot apply it yet")),
+        None => Ok(()),
+    }
+}
+
+/// CFG-16
+fn compile_args(args: &[String]) -> Result<Vec<CString>> {
+    let property = Property::of("process.args");
+    if args.is_empty() {
+        return Err(property.invalid("it is empty, so there is no program to run"));
+    }
+    if args[0].is_empty() {
+        return Err(property.invalid(r#"exec: "": no such file or directory"#));
+    }
+    let with_nul = |arg: &String| property.invalid(format!("{arg:?} has a NUL byte inside"));
+    args.iter().map(|arg| sys::c_string(arg).map_err(|_| with_nul(arg))).collect()
+}
+
+/// CFG-14
+fn compile_cwd(cwd: &str) -> Result<CString> {
+    if !cwd.starts_with('/') {
+        return Err(CWD.invalid(format!("{cwd:?} is not an absolute path")));
+    }
+    sys::c_string(cwd).map_err(|_| CWD.invalid(format!("{cwd:?} has a NUL byte inside")))
+}
+
+const OOM_SCORE_ADJ: Property = Property::of("process.oomScoreAdj");
+
+fn compile_oom_score_adj(score: i32) -> Result<i32> {
+    if (-1000..=1000).contains(&score) {
+        return Ok(score);
+    }
+    Err(OOM_SCORE_ADJ.invalid(format!("{score} is not between -1000 and 1000")))
+}
+
+/// Of a child that has not been waited for, so the pid is its own.
+fn write_oom_score_adj(pid: i32, score: i32) -> Result<()> {
+    let path = format!("/proc/{pid}/oom_score_adj");
+    let failed = |error: sys::Error| match error.errno {
+        Errno::EACCES => {
+            let (call, meaning) = (error.call, Meaning(error.errno));
+            OOM_SCORE_ADJ.invalid(format!("{path}: {call}: {meaning} (lowering it to {score} needs CAP_SYS_RESOURCE)"))
+        }
+        _ => error.on(&path).property(OOM_SCORE_ADJ),
+    };
+    let file = sys::c_string(&path).and_then(|path| sys::path::open(&path, OFlag::O_WRONLY)).map_err(failed)?;
+    sys::fd::write(file.as_fd(), score.to_string().as_bytes()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(process: &str) -> Result<Plan> {
+        let process: Process = serde_json::from_str(process).unwrap();
+        let linux = Linux::default();
+        let namespaces = Namespaces::compile(&linux)?;
+        Plan::compile(&process, &linux, &namespaces, &Host { euid: 0, egid: 0 })
+    }
+
+    /// A process with one more property, or with one of the three replaced.
+    fn with(property: &str) -> String {
+        let name = property.split(':').next().unwrap();
+        let usual = [r#""args": ["sh"]"#, r#""cwd": "/""#, r#""user": {"uid": 0, "gid": 0}"#];
+        let rest = usual.into_iter().filter(|usual| !usual.starts_with(name)).collect::<Vec<_>>().join(", ");
+        format!("{{{property}, {rest}}}")
+    }
+
+    fn error(property: &str) -> String {
+        compile(&with(property)).unwrap_err().to_string()
+    }
+
+    /// CFG-14, CFG-16, CFG-29, VAL-03, VAL-04
+    #[test]
+    fn wrong_values_name_their_property() {
+        for (property, text) in [
+            (r#""args": []"#, "process.args: it is empty, so there is no program to run"),
+            (r#""args": null"#, "process.args: it is empty, so there is no program to run"),
+            (r#""args": [""]"#, r#"process.args: exec: "": no such file or directory"#),
+            (r#""args": ["a", "b\u0000"]"#, r#"process.args: "b\0" has a NUL byte inside"#),
+            (r#""cwd": "tmp""#, r#"process.cwd: "tmp" is not an absolute path"#),
+            (r#""cwd": """#, r#"process.cwd: "" is not an absolute path"#),
+            (r#""env": ["A\u0000"]"#, r#"process.env[0]: "A\0" has a NUL byte inside"#),
+            (r#""oomScoreAdj": 1001"#, "process.oomScoreAdj: 1001 is not between -1000 and 1000"),
+            (
+                r#""selinuxLabel": "x""#,
+                "process.selinuxLabel: not supported: this version of orlop cannot apply it yet",
+            ),
+        ] {
+            assert_eq!(error(property), text);
+        }
+        for property in ["apparmorProfile", "ioPriority", "scheduler"] {
+            let text = error(&format!(r#""{property}": "x""#));
+            assert!(text.starts_with(&format!("process.{property}: not supported")), "{text}");
+        }
+    }
+
+    /// CFG-10, CFG-28, CFG-30
+    #[test]
+    fn what_is_not_configured_is_not_done() {
+        let plan = compile(&with(r#""apparmorProfile": """#)).unwrap();
+        assert_eq!((plan.oom_score_adj, plan.no_new_privileges), (None, false));
+        assert!(plan.terminal.is_none() && plan.personality.is_none() && plan.rlimits.is_empty());
+        assert_eq!(compile(&with(r#""oomScoreAdj": 0"#)).unwrap().oom_score_adj, Some(0));
+    }
+
+    /// CFG-29: raising one's own score needs no privilege.
+    #[test]
+    fn the_oom_score_is_written() {
+        let read = || std::fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse::<i32>().unwrap();
+        let before = read();
+        write_oom_score_adj(std::process::id() as i32, before).unwrap();
+        assert_eq!(read(), before);
+        let error = write_oom_score_adj(i32::MAX, 1).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "process.oomScoreAdj: /proc/2147483647/oom_score_adj: open: ENOENT: no such file or directory"
+        );
+    }
+}
