@@ -2,9 +2,12 @@
 //!
 //! Only what the binary, benches and fuzz targets need is public.
 
+mod cli;
+mod clock;
 mod container;
 mod error;
 mod host;
+mod log;
 mod namespace;
 mod process;
 mod spec;
@@ -13,3 +16,13 @@ mod sync;
 mod sys;
 mod sysctl;
 mod terminal;
+
+/// Runs the command that the arguments name and returns the exit code.
+#[must_use]
+pub fn main() -> i32 {
+    match sys::stdio::open_missing() {
+        Ok(()) => cli::main(),
+        // There may be nowhere to say why.
+        Err(_) => 1,
+    }
+}

@@ -2,6 +2,63 @@
 //!
 //! Runs in: parent · runtime.md
 
+pub(crate) mod delete;
 pub(crate) mod id;
+pub(crate) mod kill;
+pub(crate) mod list;
+pub(crate) mod state;
+pub(crate) mod status;
 
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
 pub(crate) use id::ContainerId;
+pub(crate) use state::{Record, StateDir};
+pub(crate) use status::Status;
+
+/// What `create` and `run` were asked for.
+#[derive(Debug)]
+pub(crate) struct CreateOptions {
+    /// Where the state directories are.
+    pub(crate) root: PathBuf,
+    pub(crate) id: ContainerId,
+    /// Absolute, otherwise as given: symbolic links are not resolved.
+    pub(crate) bundle: PathBuf,
+    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) console_socket: Option<PathBuf>,
+    /// `run` without `--detach`: a terminal is relayed by us instead of sent to a console socket.
+    pub(crate) foreground: bool,
+    pub(crate) no_pivot: bool,
+    pub(crate) no_new_keyring: bool,
+    /// Descriptors 3 to 3 + n - 1 stay open for the container's process.
+    pub(crate) preserve_fds: u32,
+    pub(crate) rootless: Rootless,
+}
+
+/// `--rootless`: whether a refused cgroup is an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Rootless {
+    /// By who calls.
+    #[default]
+    Auto,
+    Yes,
+    No,
+}
+
+/// A container that has been created, and its record as it is now.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) dir: StateDir,
+    pub(crate) record: Record,
+}
+
+impl Container {
+    pub(crate) fn find(root: &Path, id: &ContainerId) -> Result<Self> {
+        Self::lookup(root, id)?.ok_or_else(|| Error::state(id, "container does not exist"))
+    }
+
+    pub(crate) fn lookup(root: &Path, id: &ContainerId) -> Result<Option<Self>> {
+        let Some(dir) = StateDir::open(root, id)? else { return Ok(None) };
+        Ok(dir.load()?.map(|record| Self { dir, record }))
+    }
+}

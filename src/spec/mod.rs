@@ -3,7 +3,9 @@
 //! Runs in: parent · bundle.md, config.md
 
 pub(crate) mod config;
+pub(crate) mod features;
 pub(crate) mod map;
+pub(crate) mod template;
 
 use std::path::Path;
 

@@ -14,8 +14,10 @@ pub(crate) mod mount;
 pub(crate) mod net;
 pub(crate) mod ns;
 pub(crate) mod path;
+pub(crate) mod pidfd;
 pub(crate) mod prctl;
 pub(crate) mod socket;
+pub(crate) mod stdio;
 pub(crate) mod tty;
 
 use std::ffi::{CStr, CString};

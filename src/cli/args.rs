@@ -1,0 +1,108 @@
+//! Arguments as engines write them: Go's flag syntax made palatable for clap, and short forms for
+//! building and reading options.
+//!
+//! Runs in: parent
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
+
+use crate::container::ContainerId;
+use crate::error::{Error, Result};
+
+/// `--name VALUE` or `--name=VALUE`; given several times, the last counts.
+pub(super) fn option(name: &'static str, value: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value)
+}
+
+/// An option whose value need not be UTF-8.
+pub(super) fn path(name: &'static str) -> Arg {
+    option(name, "PATH").value_parser(value_parser!(PathBuf))
+}
+
+pub(super) fn switch(name: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue)
+}
+
+/// The container that the command is about.
+pub(super) fn id() -> Arg {
+    Arg::new("id").value_name("CONTAINER-ID").required(true).help("Name of the container")
+}
+
+pub(super) fn string<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    matches.get_one::<String>(name).map(String::as_str)
+}
+
+pub(super) fn path_of<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a Path> {
+    matches.get_one::<PathBuf>(name).map(PathBuf::as_path)
+}
+
+pub(super) fn container_id(matches: &ArgMatches) -> Result<ContainerId> {
+    ContainerId::new(string(matches, "id").unwrap_or_default())
+}
+
+/// A path as given, relative to the current directory, symbolic links and all.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Error::other(format!("{}: {error}", path.display())))
+}
+
+/// Go's flag parser takes `-name` for `--name`, and containerd writes `-no-subreaper` (one dash).
+/// Clap would read that as a bundle of short options, which Go does not have.
+pub(super) fn normalise(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut options_ended = false;
+    arguments
+        .map(|argument| {
+            options_ended |= argument == "--";
+            if options_ended || !is_long_with_one_dash(argument.as_bytes()) {
+                return argument;
+            }
+            let mut long = OsString::from("-");
+            long.push(argument);
+            long
+        })
+        .collect()
+}
+
+fn is_long_with_one_dash(argument: &[u8]) -> bool {
+    let Some(name) = argument.strip_prefix(b"-") else { return false };
+    let name = name.split(|&byte| byte == b'=').next().unwrap_or_default();
+    name.len() > 1 && name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-') && name[0] != b'-'
+}
+
+/// The first paragraph of what clap has to say: the rest is advice, and engines show one line.
+pub(super) fn one_line(message: &str) -> String {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let lines = message.lines().take_while(|line| !line.is_empty());
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_dash_is_as_good_as_two() {
+        for (written, meant) in [
+            ("-no-subreaper", "--no-subreaper"),
+            ("-root=/a", "--root=/a"),
+            ("--root=/a", "--root=/a"),
+            ("-b", "-b"),
+            ("-b=/a", "-b=/a"),
+            ("-", "-"),
+            ("--", "--"),
+            ("-9", "-9"),
+            ("name", "name"),
+        ] {
+            assert_eq!(normalise([written.into()].into_iter()), [meant], "{written}");
+        }
+        assert_eq!(normalise(["--".into(), "-root".into()].into_iter()), ["--", "-root"]);
+    }
+
+    #[test]
+    fn usage_errors_are_one_line() {
+        let clap = "error: the following required arguments were not provided:\n  <ID>\n\nUsage: orlop state <ID>\n";
+        assert_eq!(one_line(clap), "the following required arguments were not provided: <ID>");
+    }
+}

@@ -1,0 +1,59 @@
+//! `create`: makes a container from a bundle; its process waits for `start`.
+//!
+//! Runs in: parent · runtime.md#create
+
+use clap::{ArgMatches, Command, value_parser};
+
+use super::args::{self, id, option, path, path_of, switch};
+use super::{Entry, Global};
+use crate::container::CreateOptions;
+use crate::error::{Error, Result};
+
+pub(super) const ENTRY: Entry = Entry { name: "create", about: "Create a container from a bundle", args, run };
+
+fn args(command: Command) -> Command {
+    common_args(command)
+}
+
+/// What `create` and `run` share.
+pub(super) fn common_args(command: Command) -> Command {
+    command.args([
+        id(),
+        path("bundle").short('b').help("Directory of config.json [default: the current one]"),
+        path("pid-file").help("File to write the pid of the container's process to"),
+        path("console-socket").help("Unix socket that the terminal's master end is sent to"),
+        switch("no-pivot").help("Do without pivot_root, for a root file system on a ramdisk"),
+        switch("no-new-keyring").help("Keep the caller's session keyring"),
+        option("preserve-fds", "N")
+            .value_parser(value_parser!(u32))
+            .help("Pass N descriptors, from 3 on, to the container's process [default: 0]"),
+    ])
+}
+
+fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
+    let options = options(global, matches, false)?;
+    Err(Error::other(format!("create is not there yet: {options:?}")))
+}
+
+pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -> Result<CreateOptions> {
+    if global.systemd_cgroup {
+        return Err(Error::other("--systemd-cgroup is not supported yet: cgroups are managed directly (cgroupfs)"));
+    }
+    let bundle = path_of(matches, "bundle").filter(|path| !path.as_os_str().is_empty());
+    let named = |name| path_of(matches, name).filter(|path| !path.as_os_str().is_empty()).map(args::absolute);
+    Ok(CreateOptions {
+        root: global.root.clone(),
+        id: args::container_id(matches)?,
+        bundle: match bundle {
+            Some(bundle) => args::absolute(bundle)?,
+            None => std::env::current_dir().map_err(|error| Error::other(format!("current directory: {error}")))?,
+        },
+        pid_file: named("pid-file").transpose()?,
+        console_socket: named("console-socket").transpose()?,
+        foreground,
+        no_pivot: matches.get_flag("no-pivot"),
+        no_new_keyring: matches.get_flag("no-new-keyring"),
+        preserve_fds: matches.get_one("preserve-fds").copied().unwrap_or_default(),
+        rootless: global.rootless,
+    })
+}

@@ -1,0 +1,192 @@
+//! The command line, compatible with runc's: global options, the table of commands, and the exit
+//! code.
+//!
+//! Runs in: parent
+//!
+//! Engines call commands far more often than people do, so a command's own options are built only
+//! when it is the one called (`Command::defer`).
+
+mod args;
+mod create;
+mod delete;
+mod features;
+mod kill;
+mod list;
+mod run;
+mod spec;
+mod start;
+mod state;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command};
+use log::LevelFilter;
+use serde::Serialize;
+
+use crate::container::Rootless;
+use crate::error::{Error, On as _, Result};
+use crate::log::{self as output, Format};
+use crate::sys::Call as _;
+use args::{option, path, string, switch};
+
+/// Exit code of every failure, as runc's.
+const FAILURE: i32 = 1;
+
+/// What applies to every command.
+#[derive(Debug)]
+pub(crate) struct Global {
+    pub(crate) root: PathBuf,
+    pub(crate) systemd_cgroup: bool,
+    pub(crate) rootless: Rootless,
+}
+
+/// A row of the command table.
+struct Entry {
+    name: &'static str,
+    about: &'static str,
+    args: fn(Command) -> Command,
+    run: fn(&Global, &ArgMatches) -> Result<i32>,
+}
+
+const COMMANDS: [Entry; 9] = [
+    create::ENTRY,
+    start::ENTRY,
+    state::ENTRY,
+    kill::ENTRY,
+    delete::ENTRY,
+    run::ENTRY,
+    list::ENTRY,
+    spec::ENTRY,
+    features::ENTRY,
+];
+
+/// Runs the command that the arguments name.
+pub(crate) fn main() -> i32 {
+    let arguments = args::normalise(std::env::args_os());
+    let result = match command().try_get_matches_from(&arguments) {
+        Ok(matches) => dispatch(&matches),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => print(&error.to_string()).map(|()| 0),
+        Err(error) => Err(usage(&error, &arguments)),
+    };
+    result.unwrap_or_else(|error| {
+        output::fatal(&error);
+        FAILURE
+    })
+}
+
+fn command() -> Command {
+    let command = Command::new("orlop")
+        .about("A low-level OCI container runtime")
+        .args_override_self(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .subcommand_value_name("COMMAND")
+        .args([
+            path("root").help("Directory of the containers' state [default: /run/orlop]"),
+            path("log").help("File that messages are appended to [default: standard error]"),
+            option("log-format", "FORMAT").value_parser(["text", "json"]).help("Format of the log [default: text]"),
+            option("log-level", "LEVEL").help("error, warning, info or debug [default: warning]"),
+            switch("debug").help("The same as --log-level debug"),
+            switch("systemd-cgroup").help("Have systemd manage cgroups (not supported yet)"),
+            option("rootless", "WHEN")
+                .value_parser(["auto", "true", "false"])
+                .help("Do without cgroups that may not be used [default: auto]"),
+            switch("version").short('v').help("Print version"),
+        ]);
+    COMMANDS.iter().fold(command, |command, entry| {
+        command.subcommand(Command::new(entry.name).about(entry.about).defer(entry.args))
+    })
+}
+
+fn dispatch(matches: &ArgMatches) -> Result<i32> {
+    init_log(matches)?;
+    if matches.get_flag("version") {
+        return print(&version()).map(|()| 0);
+    }
+    let Some((name, matches_of_command)) = matches.subcommand() else {
+        return print(&command().render_help().to_string()).map(|()| 0);
+    };
+    let global = Global {
+        root: root(matches),
+        systemd_cgroup: matches.get_flag("systemd-cgroup"),
+        rootless: match string(matches, "rootless") {
+            Some("true") => Rootless::Yes,
+            Some("false") => Rootless::No,
+            _ => Rootless::Auto,
+        },
+    };
+    match COMMANDS.iter().find(|entry| entry.name == name) {
+        Some(entry) => (entry.run)(&global, matches_of_command),
+        None => Err(Error::other(format!("unknown command {name:?}"))),
+    }
+}
+
+fn init_log(matches: &ArgMatches) -> Result<()> {
+    let format = if string(matches, "log-format") == Some("json") { Format::Json } else { Format::Text };
+    let level = match string(matches, "log-level") {
+        _ if matches.get_flag("debug") => LevelFilter::Debug,
+        None => LevelFilter::Warn,
+        Some("warn") => LevelFilter::Warn,
+        Some(name) => level(name).ok_or_else(|| Error::other(format!("--log-level: unknown level {name:?}")))?,
+    };
+    output::init(args::path_of(matches, "log").filter(|path| !path.as_os_str().is_empty()), format, level)
+}
+
+fn level(name: &str) -> Option<LevelFilter> {
+    match name.to_ascii_lowercase().as_str() {
+        "error" => Some(LevelFilter::Error),
+        "warn" | "warning" => Some(LevelFilter::Warn),
+        "info" => Some(LevelFilter::Info),
+        "debug" => Some(LevelFilter::Debug),
+        "trace" => Some(LevelFilter::Trace),
+        _ => None,
+    }
+}
+
+/// `--root`, else the runtime directory of the machine or, for a plain user, of the user.
+fn root(matches: &ArgMatches) -> PathBuf {
+    let runtime_dir = || std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    match args::path_of(matches, "root") {
+        Some(root) => std::path::absolute(root).unwrap_or_else(|_| root.to_owned()),
+        None if !nix::unistd::geteuid().is_root() => {
+            runtime_dir().map_or_else(|| "/run/orlop".into(), |dir| PathBuf::from(dir).join("orlop"))
+        }
+        None => "/run/orlop".into(),
+    }
+}
+
+/// The lines that engines parse: runc's.
+fn version() -> String {
+    let commit = option_env!("ORLOP_COMMIT").filter(|commit| !commit.is_empty());
+    let commit = commit.map_or_else(String::new, |commit| format!("commit: {commit}\n"));
+    let libseccomp = crate::spec::features::libseccomp_version();
+    format!(
+        "orlop version {}\n{commit}spec: {}\nlibseccomp: {libseccomp}\n",
+        env!("CARGO_PKG_VERSION"),
+        crate::spec::VERSION
+    )
+}
+
+/// What is wrong with the arguments is one line in the log, like every error: as far as the
+/// arguments say where that is.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> Error {
+    if let Ok(matches) = command().ignore_errors(true).try_get_matches_from(arguments) {
+        let _ = init_log(&matches);
+    }
+    Error::other(args::one_line(&error.to_string()))
+}
+
+/// Prints a command's result. Rust's own `main` would flush buffers at the end; ours does not.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).call("write").on("standard output")
+}
+
+/// Prints a JSON document, indented as runc's are.
+fn print_json(document: &impl Serialize) -> Result<i32> {
+    let text = serde_json::to_string_pretty(document).map_err(|error| Error::other(error.to_string()))?;
+    print(&(text + "\n")).map(|()| 0)
+}

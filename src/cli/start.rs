@@ -1,0 +1,21 @@
+//! `start`: runs the process of a created container.
+//!
+//! Runs in: parent · runtime.md#start
+
+use clap::{ArgMatches, Command};
+
+use super::args::{self, id};
+use super::{Entry, Global};
+use crate::container::Container;
+use crate::error::{Error, Result};
+
+pub(super) const ENTRY: Entry = Entry { name: "start", about: "Run the process of a created container", args, run };
+
+fn args(command: Command) -> Command {
+    command.arg(id())
+}
+
+fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
+    let container = Container::find(&global.root, &args::container_id(matches)?)?;
+    Err(Error::other(format!("start is not there yet: {container:?}")))
+}

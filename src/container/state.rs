@@ -1,0 +1,367 @@
+//! What is kept of a container between commands: `<root>/<id>/state.json`, and the lock on it.
+//!
+//! Runs in: parent · runtime.md#state
+//!
+//! An id is claimed by holding the lock (flock) of its directory while there is no state.json in
+//! it; the directory alone claims nothing. So a `create` that is killed at any point leaves either
+//! an empty directory, which the next `create` takes over, or a state.json that tells `delete` what
+//! to undo. state.json is replaced by rename: who reads needs no lock.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::UnlinkatFlags;
+use serde::{Deserialize, Serialize};
+
+use super::{ContainerId, Status};
+use crate::error::{Error, On as _, Result};
+use crate::spec::map::Map;
+use crate::sys::{self, Call as _};
+
+/// The socket at which init waits for `start`; gone once the container runs.
+pub(crate) const START_SOCKET: &str = "start.sock";
+
+const RECORD: &str = "state.json";
+const NEW_RECORD: &str = "state.json.new";
+
+/// Everything later commands need to know: config.json may change or go after `create` (RT-19).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    pub(crate) oci_version: String,
+    pub(crate) id: String,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: PathBuf,
+    /// RFC 3339, UTC, with nanoseconds.
+    pub(crate) created: String,
+    /// Name of the user who created it.
+    pub(crate) owner: String,
+    pub(crate) annotations: Map<String>,
+    /// Absent until init is ready.
+    pub(crate) init: Option<Init>,
+    /// Without `process` there is nothing to start (RT-50).
+    pub(crate) has_process: bool,
+}
+
+/// The container's first process. The start time tells it from a later one with the same pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Init {
+    pub(crate) pid: i32,
+    /// Clock ticks after boot, field 22 of /proc/PID/stat.
+    pub(crate) start_time: u64,
+}
+
+/// runtime.md#state, and the fields that runc adds to it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Document<'a> {
+    pub(super) oci_version: &'a str,
+    pub(super) id: &'a str,
+    pub(super) pid: i32,
+    pub(super) status: Status,
+    pub(super) bundle: &'a Path,
+    pub(super) rootfs: &'a Path,
+    pub(super) created: &'a str,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub(super) annotations: &'a Map<String>,
+    pub(super) owner: &'a str,
+}
+
+impl Record {
+    /// The state as JSON in one line, for the standard input of hooks.
+    pub(crate) fn document(&self, status: Status, pid: Option<i32>) -> Vec<u8> {
+        // Strings and numbers only: there is nothing in it that could fail.
+        serde_json::to_vec(&self.state(status, pid)).unwrap_or_default()
+    }
+
+    /// A container without a process has pid 0, as runc prints it.
+    pub(crate) fn state(&self, status: Status, pid: Option<i32>) -> Document<'_> {
+        Document {
+            oci_version: &self.oci_version,
+            id: &self.id,
+            pid: pid.unwrap_or_default(),
+            status,
+            bundle: &self.bundle,
+            rootfs: &self.rootfs,
+            created: &self.created,
+            annotations: &self.annotations,
+            owner: &self.owner,
+        }
+    }
+}
+
+/// `<root>/<id>`. Dropped, it takes the directory of a failed `create` with it.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    dir: File,
+    path: PathBuf,
+    remove_on_drop: bool,
+}
+
+impl StateDir {
+    /// Claims the id for a new container and writes down what it is going to be. The lock is held
+    /// until `keep` or drop; of several claims at the same time exactly one succeeds (RT-41).
+    pub(crate) fn claim(root: &Path, id: &ContainerId, record: &Record) -> Result<Self> {
+        let path = root.join(id);
+        let taken = |how: &str| Error::state(id, format!("container with given ID already exists{how}"));
+        loop {
+            make_dir(&path)?;
+            let Some(dir) = open_dir(&path)? else { continue };
+            match dir.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(taken("")),
+                Err(TryLockError::Error(error)) => return Err(error).call("flock").on(path.display()),
+            }
+            // Removed by whoever had it, after we opened and before we locked it.
+            if dir.metadata().call("fstat").on(path.display())?.nlink() == 0 {
+                continue;
+            }
+            let mut claimed = Self { dir, path, remove_on_drop: false };
+            return match claimed.load()? {
+                None => {
+                    claimed.remove_on_drop = true;
+                    claimed.save(record).map(|()| claimed)
+                }
+                Some(Record { init: None, .. }) => {
+                    Err(taken(": left by a create that was interrupted, which delete removes"))
+                }
+                Some(_) => Err(taken("")),
+            };
+        }
+    }
+
+    pub(crate) fn open(root: &Path, id: &ContainerId) -> Result<Option<Self>> {
+        let path = root.join(id);
+        Ok(open_dir(&path)?.map(|dir| Self { dir, path, remove_on_drop: false }))
+    }
+
+    /// Waits for other commands that change this container. The lock ends with this value.
+    pub(crate) fn lock(&self) -> Result<()> {
+        loop {
+            match self.dir.lock() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result.call("flock").on(self.path.display()),
+            }
+        }
+    }
+
+    /// Lets others go on; a process cloned meanwhile shares the lock, so closing is not enough.
+    pub(crate) fn unlock(&self) -> Result<()> {
+        self.dir.unlock().call("flock").on(self.path.display())
+    }
+
+    /// Whether some command is at work on this container.
+    pub(crate) fn is_locked(&self) -> Result<bool> {
+        match self.dir.try_lock_shared() {
+            Ok(()) => self.unlock().map(|()| false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error).call("flock").on(self.path.display()),
+        }
+    }
+
+    pub(crate) fn save(&self, record: &Record) -> Result<()> {
+        let text = serde_json::to_vec(record).map_err(|error| Error::other(format!("{RECORD}: {error}")))?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = nix::fcntl::openat(&self.dir, NEW_RECORD, flags, Mode::from_bits_truncate(0o600)).call("openat");
+        File::from(file.on(self.file(NEW_RECORD))?).write_all(&text).call("write").on(self.file(NEW_RECORD))?;
+        let renamed = nix::fcntl::renameat(&self.dir, NEW_RECORD, &self.dir, RECORD).call("renameat");
+        renamed.on(self.file(RECORD))
+    }
+
+    /// A directory without a record is what an interrupted claim or `delete` left: no container.
+    pub(crate) fn load(&self) -> Result<Option<Record>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut text = Vec::with_capacity(2048);
+        match nix::fcntl::openat(&self.dir, RECORD, flags, Mode::empty()) {
+            Err(Errno::ENOENT) => return Ok(None),
+            file => File::from(file.call("openat").on(self.file(RECORD))?).read_to_end(&mut text),
+        }
+        .call("read")
+        .on(self.file(RECORD))?;
+        match serde_json::from_slice(&text) {
+            Ok(record) => Ok(Some(record)),
+            Err(error) => Err(Error::other(format!("{}: {error}", self.file(RECORD)))),
+        }
+    }
+
+    /// Whether `name` is in the directory.
+    pub(crate) fn holds(&self, name: &str) -> Result<bool> {
+        match nix::sys::stat::fstatat(&self.dir, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(sys::Error { call: "fstatat", errno }.on(self.file(name))),
+        }
+    }
+
+    /// Removes a file of the directory, which may be gone already.
+    pub(crate) fn unlink(&self, name: &str) -> Result<()> {
+        match nix::unistd::unlinkat(&self.dir, name, UnlinkatFlags::NoRemoveDir) {
+            Err(Errno::ENOENT) => Ok(()),
+            result => result.call("unlinkat").on(self.file(name)),
+        }
+    }
+
+    /// The descriptor, to bind and find the start socket by.
+    pub(crate) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.dir)
+    }
+
+    /// `create` succeeded.
+    pub(crate) fn keep(mut self) {
+        self.remove_on_drop = false;
+    }
+
+    /// The last step of `delete`. The record goes last: until then `delete` can be repeated.
+    pub(crate) fn remove(&self) -> Result<()> {
+        for name in [START_SOCKET, NEW_RECORD, RECORD] {
+            self.unlink(name)?;
+        }
+        match std::fs::remove_dir(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result.call("rmdir").on(self.path.display()),
+        }
+    }
+
+    fn file(&self, name: &str) -> impl std::fmt::Display {
+        self.path.join(name).display().to_string()
+    }
+}
+
+/// Only root, or the user whose containers these are, may look. The sticky bit on directories above
+/// keeps clean-up of `$XDG_RUNTIME_DIR` away (XDG Base Directory Specification).
+fn make_dir(path: &Path) -> Result<()> {
+    let make = || DirBuilder::new().mode(0o700).create(path);
+    let made = match make() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let root = path.parent().unwrap_or(path);
+            DirBuilder::new().recursive(true).mode(0o1700).create(root).call("mkdir").on(root.display())?;
+            make()
+        }
+        made => made,
+    };
+    match made {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.call("mkdir").on(path.display()),
+    }
+}
+
+fn open_dir(path: &Path) -> Result<Option<File>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match nix::fcntl::open(path, flags, Mode::empty()) {
+        Ok(dir) => Ok(Some(dir.into())),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(sys::Error { call: "open", errno }.on(path.display())),
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        let removed = if self.remove_on_drop { self.remove() } else { Ok(()) };
+        if let Err(error) = removed.and_then(|()| self.unlock()) {
+            log::warn!("{error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A root of its own for each test, gone with it.
+    struct Root(PathBuf);
+
+    impl Root {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("orlop-state-{name}-{}", std::process::id()));
+            assert!(!path.exists());
+            Self(path.join("root"))
+        }
+    }
+
+    impl Drop for Root {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
+        }
+    }
+
+    fn id() -> ContainerId {
+        ContainerId::new("box").unwrap()
+    }
+
+    fn record(init: Option<Init>) -> Record {
+        Record {
+            oci_version: "1.3.0".into(),
+            id: "box".into(),
+            bundle: "/bundle".into(),
+            rootfs: "/bundle/rootfs".into(),
+            created: "2026-01-31T12:00:00.000000001Z".into(),
+            owner: "root".into(),
+            annotations: serde_json::from_str(r#"{"b": "1", "a": "2"}"#).unwrap(),
+            init,
+            has_process: true,
+        }
+    }
+
+    /// RT-02, RT-03, RT-05, RT-11, RT-13, RT-14
+    #[test]
+    fn the_document_is_what_runtime_md_says_and_what_runc_adds() {
+        let document = record(None).document(Status::Created, Some(7));
+        assert_eq!(
+            String::from_utf8(document).unwrap(),
+            r#"{"ociVersion":"1.3.0","id":"box","pid":7,"status":"created","bundle":"/bundle","#.to_owned()
+                + r#""rootfs":"/bundle/rootfs","created":"2026-01-31T12:00:00.000000001Z","#
+                + r#""annotations":{"b":"1","a":"2"},"owner":"root"}"#
+        );
+    }
+
+    /// RT-41
+    #[test]
+    fn an_id_is_claimed_once() {
+        let root = Root::new("once");
+        let first = StateDir::claim(&root.0, &id(), &record(None)).unwrap();
+        let second = StateDir::claim(&root.0, &id(), &record(None)).unwrap_err();
+        assert!(second.to_string().contains("container with given ID already exists"), "{second}");
+        first.save(&record(Some(Init { pid: 1, start_time: 2 }))).unwrap();
+        first.keep();
+        let third = StateDir::claim(&root.0, &id(), &record(None)).unwrap_err();
+        assert!(third.to_string().ends_with("container with given ID already exists"), "{third}");
+        let kept = StateDir::open(&root.0, &id()).unwrap().unwrap();
+        assert_eq!(kept.load().unwrap().unwrap().init, Some(Init { pid: 1, start_time: 2 }));
+    }
+
+    /// RT-34
+    #[test]
+    fn a_claim_that_is_dropped_leaves_nothing() {
+        let root = Root::new("dropped");
+        drop(StateDir::claim(&root.0, &id(), &record(None)).unwrap());
+        assert_eq!(std::fs::read_dir(&root.0).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_alone_claims_nothing() {
+        let root = Root::new("alone");
+        std::fs::create_dir_all(root.0.join("box")).unwrap();
+        std::fs::write(root.0.join("box").join(NEW_RECORD), "{").unwrap();
+        assert!(StateDir::open(&root.0, &id()).unwrap().unwrap().load().unwrap().is_none());
+        let claimed = StateDir::claim(&root.0, &id(), &record(None)).unwrap();
+        assert!(claimed.load().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_killed_create_is_told_from_one_at_work() {
+        let root = Root::new("killed");
+        let create = StateDir::claim(&root.0, &id(), &record(None)).unwrap();
+        let other = StateDir::open(&root.0, &id()).unwrap().unwrap();
+        assert!(other.is_locked().unwrap());
+        create.keep();
+        assert!(!other.is_locked().unwrap());
+        let again = StateDir::claim(&root.0, &id(), &record(None)).unwrap_err();
+        assert!(again.to_string().contains("interrupted"), "{again}");
+    }
+}

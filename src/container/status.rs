@@ -1,0 +1,142 @@
+//! Where a container is in its life, from its record, its first process and its start socket.
+//!
+//! Runs in: parent · runtime.md#state, #lifecycle
+
+use std::fmt::{self, Display};
+
+use nix::errno::Errno;
+use serde::Serialize;
+
+use super::state::{Init, START_SOCKET};
+use super::{Container, Record};
+use crate::error::{On as _, Result};
+use crate::sys::Call as _;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    Creating,
+    Created,
+    Running,
+    /// No status of the spec's, but every engine's.
+    Paused,
+    Stopped,
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+impl Container {
+    pub(crate) fn status(&self) -> Result<Status> {
+        match self.record.init {
+            // A create that was killed has let go of its lock.
+            None if self.dir.is_locked()? => Ok(Status::Creating),
+            None => Ok(Status::Stopped),
+            Some(init) if !is_alive(init)? => Ok(Status::Stopped),
+            // Frozen before it was started is still to be started.
+            Some(_) if self.dir.holds(START_SOCKET)? => Ok(Status::Created),
+            Some(_) if is_frozen(&self.record) => Ok(Status::Paused),
+            Some(_) => Ok(Status::Running),
+        }
+    }
+
+    /// Init's pid, while there is an init.
+    pub(crate) fn pid(&self, status: Status) -> Option<i32> {
+        self.record.init.filter(|_| status != Status::Stopped).map(|init| init.pid)
+    }
+}
+
+fn is_frozen(_record: &Record) -> bool {
+    false
+}
+
+/// Whether this very process runs: not a zombie, not another one with the same pid.
+pub(crate) fn is_alive(init: Init) -> Result<bool> {
+    let path = format!("/proc/{}/stat", init.pid);
+    match std::fs::read(&path).call("read") {
+        Ok(text) => Ok(Stat::parse(&text).is_some_and(|stat| stat.is_alive() && stat.start_time == init.start_time)),
+        // Gone before the file was opened, or while it was read.
+        Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ESRCH) => Ok(false),
+        Err(error) => Err(error.on(path)),
+    }
+}
+
+/// When a process started, for its record.
+pub(crate) fn start_time(pid: i32) -> Result<u64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = std::fs::read(&path).call("read").on(&path)?;
+    let gone = || crate::sys::Error { call: "read", errno: Errno::ESRCH }.on(&path);
+    Stat::parse(&text).map(|stat| stat.start_time).ok_or_else(gone)
+}
+
+/// What proc_pid_stat(5) tells about a process.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: u8,
+    threads: u64,
+    start_time: u64,
+}
+
+impl Stat {
+    fn parse(text: &[u8]) -> Option<Self> {
+        // The name is in parentheses, and may itself hold blanks and parentheses.
+        let after_name = text.iter().rposition(|&byte| byte == b')')? + 1;
+        let rest = std::str::from_utf8(&text[after_name..]).ok()?;
+        // The state is the third field of the file.
+        let mut fields = rest.split_ascii_whitespace();
+        let state = *fields.next()?.as_bytes().first()?;
+        let threads = fields.nth(20 - 4)?.parse().ok()?;
+        let start_time = fields.nth(22 - 21)?.parse().ok()?;
+        Some(Self { state, threads, start_time })
+    }
+
+    /// A zombie with threads is a process whose main thread alone has ended.
+    fn is_alive(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: &str = "4242 (a) b (c)) S 1 4242 4242 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 3 0 98765 1000 10 \
+                        18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0";
+
+    #[test]
+    fn the_name_may_hold_anything() {
+        let stat = Stat::parse(STAT.as_bytes()).unwrap();
+        assert_eq!(stat, Stat { state: b'S', threads: 3, start_time: 98765 });
+        let latin1 = [b"1 (\xff\xfe) R", &STAT.as_bytes()[17..]].concat();
+        assert_eq!(Stat::parse(&latin1).unwrap().start_time, 98765);
+        assert_eq!(Stat::parse(b""), None);
+        assert_eq!(Stat::parse(b"1 (x) S 1 2"), None);
+    }
+
+    /// RT-09
+    #[test]
+    fn a_zombie_is_not_alive_unless_it_has_threads() {
+        for (state, threads, alive) in
+            [(b'R', 1, true), (b'T', 1, true), (b'Z', 1, false), (b'Z', 0, false), (b'Z', 2, true), (b'X', 0, false)]
+        {
+            assert_eq!(Stat { state, threads, start_time: 0 }.is_alive(), alive, "{}", char::from(state));
+        }
+    }
+
+    #[test]
+    fn another_process_with_the_same_pid_is_another_process() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let init = Init { pid, start_time: start_time(pid).unwrap() };
+        assert!(is_alive(init).unwrap());
+        assert!(!is_alive(Init { start_time: init.start_time + 1, ..init }).unwrap());
+    }
+}
