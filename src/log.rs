@@ -7,7 +7,6 @@
 
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::OnceLock;
 

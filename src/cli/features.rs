@@ -2,7 +2,7 @@
 //!
 //! Runs in: parent · features.md
 
-use clap::{ArgMatches, Command};
+use clap::ArgMatches;
 
 use super::{Entry, Global, print_json};
 use crate::error::Result;

@@ -6,8 +6,8 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::args::{self, id, string, switch};
 use super::{Entry, Global};
-use crate::container::kill::{self, Signal};
 use crate::container::Container;
+use crate::container::kill::{self, Signal};
 use crate::error::Result;
 
 pub(super) const ENTRY: Entry = Entry { name: "kill", about: "Send a signal to a container", args, run };

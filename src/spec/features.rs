@@ -13,7 +13,9 @@ const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mount", "network", "pid", "time
 
 /// The document, valid against the spec's features-schema.json (FEAT-32).
 pub(crate) fn document() -> Value {
-    let capabilities: Vec<_> = caps::all().into_iter().map(|capability| capability.to_string()).collect();
+    let mut capabilities: Vec<_> = caps::all().into_iter().collect();
+    capabilities.sort_unstable_by_key(|capability| capability.index());
+    let capabilities: Vec<_> = capabilities.iter().map(ToString::to_string).collect();
     json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": VERSION,

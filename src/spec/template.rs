@@ -30,11 +30,7 @@ fn text(user: Option<(u32, u32)>) -> String {
     let (terminal_group, sys, linux) = match user {
         None => (r#", "gid=5""#, SYSFS, LINUX.to_owned()),
         Some((uid, gid)) => {
-            (
-                "",
-                HOST_SYS,
-                LINUX_ROOTLESS.replace("UID", &uid.to_string()).replace("GID", &gid.to_string()),
-            )
+            ("", HOST_SYS, LINUX_ROOTLESS.replace("UID", &uid.to_string()).replace("GID", &gid.to_string()))
         }
     };
     COMMON
@@ -158,8 +154,8 @@ mod tests {
     #[test]
     fn the_rootless_one_maps_the_caller_and_limits_nothing() {
         let config = super::super::parse(text(Some((1000, 100))).as_bytes()).unwrap();
-        assert_eq!(config.linux.uid_mappings[0].host_id(), 1000);
-        assert_eq!(config.linux.gid_mappings[0].host_id(), 100);
+        assert_eq!(config.linux.uid_mappings[0].host_id, 1000);
+        assert_eq!(config.linux.gid_mappings[0].host_id, 100);
         assert!(config.linux.resources.is_none());
         assert!(!text(Some((0, 0))).contains("gid=5"));
     }
