@@ -6,6 +6,7 @@ mod cli;
 mod clock;
 mod container;
 mod error;
+mod hooks;
 mod host;
 mod log;
 mod namespace;

@@ -19,6 +19,9 @@ pub(crate) mod prctl;
 pub(crate) mod socket;
 pub(crate) mod stdio;
 pub(crate) mod tty;
+pub(crate) mod seccomp;
+pub(crate) mod socket;
+pub(crate) mod spawn;
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;

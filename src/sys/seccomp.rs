@@ -1,0 +1,17 @@
+//! seccomp(2).
+//!
+//! Runs in: init
+
+use nix::errno::Errno;
+
+use super::{Call as _, Result};
+
+/// Attaches a filter to this thread, the only one. Needs no_new_privs or CAP_SYS_ADMIN in our user namespace.
+pub(crate) fn set_mode_filter(flags: u32, program: &[libc::sock_filter]) -> Result<()> {
+    // More instructions than fit are more than the kernel takes (4096): it refuses either number.
+    let len = u16::try_from(program.len()).unwrap_or(u16::MAX);
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the kernel only reads `program` and its `len` instructions, during the call.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    Errno::result(result).map(drop).call("seccomp")
+}
