@@ -16,12 +16,12 @@ pub(crate) mod ns;
 pub(crate) mod path;
 pub(crate) mod pidfd;
 pub(crate) mod prctl;
-pub(crate) mod socket;
-pub(crate) mod stdio;
-pub(crate) mod tty;
 pub(crate) mod seccomp;
 pub(crate) mod socket;
+pub(crate) mod socket;
 pub(crate) mod spawn;
+pub(crate) mod stdio;
+pub(crate) mod tty;
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
