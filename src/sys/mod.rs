@@ -18,7 +18,6 @@ pub(crate) mod pidfd;
 pub(crate) mod prctl;
 pub(crate) mod seccomp;
 pub(crate) mod socket;
-pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod stdio;
 pub(crate) mod tty;
