@@ -2,17 +2,39 @@
 //!
 //! Runs in: parent
 
+use std::cell::OnceCell;
+
+use crate::cgroup::Layout;
+use crate::error::Result;
+
 /// What the plan may depend on besides the configuration.
 #[derive(Debug)]
 pub(crate) struct Host {
     /// The caller's effective user id; 0 is root, in the caller's user namespace.
     pub(crate) euid: u32,
     pub(crate) egid: u32,
+    cgroups: OnceCell<Layout>,
 }
 
 impl Host {
     pub(crate) fn new() -> Self {
-        Self { euid: nix::unistd::geteuid().as_raw(), egid: nix::unistd::getegid().as_raw() }
+        Self { euid: nix::unistd::geteuid().as_raw(), egid: nix::unistd::getegid().as_raw(), cgroups: OnceCell::new() }
+    }
+
+    /// The cgroup hierarchies it mounts.
+    pub(crate) fn cgroups(&self) -> Result<&Layout> {
+        match self.cgroups.get() {
+            Some(layout) => Ok(layout),
+            None => {
+                let layout = Layout::probe()?;
+                Ok(self.cgroups.get_or_init(|| layout))
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fixture(cgroups: Layout) -> Self {
+        Self { euid: 0, egid: 0, cgroups: OnceCell::from(cgroups) }
     }
 
     pub(crate) fn is_root(&self) -> bool {

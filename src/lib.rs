@@ -2,6 +2,7 @@
 //!
 //! Only what the binary, benches and fuzz targets need is public.
 
+mod cgroup;
 mod cli;
 mod clock;
 mod container;

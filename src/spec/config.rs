@@ -7,7 +7,10 @@
 //! only warns about (capability names), the type is our own. Its `Spec` pulls in a regular
 //! expression engine, a third of the time of a short command.
 
-use oci_spec::runtime::{Hook, LinuxDeviceType, LinuxNamespaceType, LinuxPersonality, LinuxResources, LinuxTimeOffset};
+use oci_spec::runtime::{
+    Hook, LinuxBlockIo, LinuxCpu, LinuxDeviceType, LinuxHugepageLimit, LinuxMemory, LinuxNamespaceType, LinuxNetwork,
+    LinuxPersonality, LinuxRdma, LinuxTimeOffset,
+};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
@@ -148,7 +151,7 @@ pub(crate) struct Linux {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) devices: Vec<Device>,
     pub(crate) cgroups_path: Option<String>,
-    pub(crate) resources: Option<LinuxResources>,
+    pub(crate) resources: Option<Resources>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) sysctl: Map<String>,
     /// Kept as text: on a hit in the filter cache it is hashed and never parsed.
@@ -192,6 +195,42 @@ pub(crate) struct Device {
     pub(crate) file_mode: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
+}
+
+/// Our own, because `pids.limit` and a rule's `allow` have no default: oci-spec's is 0, which lets
+/// nobody fork, and deny. `unified` keeps its order.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Resources {
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) devices: Vec<DeviceRule>,
+    pub(crate) memory: Option<LinuxMemory>,
+    pub(crate) cpu: Option<LinuxCpu>,
+    pub(crate) pids: Option<Pids>,
+    #[serde(rename = "blockIO")]
+    pub(crate) block_io: Option<LinuxBlockIo>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) hugepage_limits: Vec<LinuxHugepageLimit>,
+    pub(crate) network: Option<LinuxNetwork>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) rdma: Map<LinuxRdma>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) unified: Map<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct DeviceRule {
+    pub(crate) allow: bool,
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<LinuxDeviceType>,
+    pub(crate) major: Option<i64>,
+    pub(crate) minor: Option<i64>,
+    pub(crate) access: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Pids {
+    pub(crate) limit: Option<i64>,
 }
 
 /// `null` as the default value: Go programs write it for empty lists and maps.

@@ -1,0 +1,76 @@
+# orlop: build, try, test, measure. `make help` lists the targets.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+# STATIC=0 links libc and libseccomp dynamically (docs/building.md).
+STATIC ?= 1
+export STATIC
+
+CARGO ?= cargo
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# .cargo/config.toml names the target even when it is the host, so that is where cargo builds.
+BUILT := $(TARGET_DIR)/$(HOST)/release/orlop
+ORLOP := $(TARGET_DIR)/release/orlop
+
+ifeq ($(STATIC),0)
+export RUSTFLAGS :=
+export LIBSECCOMP_LINK_TYPE := dylib
+endif
+
+.DEFAULT_GOAL := build
+.PHONY: help build bundles run test test-unit test-root test-vm test-engines bench fmt lint install clean packages-build packages-run
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+build: packages-build ## the release binary, target/release/orlop
+	$(CARGO) build --release --locked
+	@mkdir -p $(dir $(ORLOP)) && ln -f $(BUILT) $(ORLOP)
+	@ls -l $(ORLOP)
+
+bundles: packages-run ## the bundles of bundles/, with a root file system each, in target/bundles
+	bundles/prepare $(TARGET_DIR)/bundles
+
+run: build bundles ## one container, from bundles/hello
+	@test "$$(id -u)" = 0 || { echo "make run: this bundle's container needs root"; exit 1; }
+	$(ORLOP) run --bundle $(TARGET_DIR)/bundles/hello make-run-$$$$
+
+test: test-root test-vm test-engines ## every test; as root, because containers are what is tested
+
+test-unit: packages-build ## the tests that need no privileges
+	$(CARGO) test --locked --lib --bins
+
+test-root: packages-run ## all of cargo's tests, on this machine
+	@test "$$(id -u)" = 0 || { echo "make test: needs root (make test-unit does not)"; exit 1; }
+	$(CARGO) test --locked --no-fail-fast
+
+test-vm: packages-run ## tests/ again, under pure cgroup v2 in a virtual machine
+	integration/vm/tests
+
+test-engines: build ## orlop under podman and containerd; installs both
+	integration/podman/smoke $(abspath $(ORLOP))
+	integration/containerd/smoke $(abspath $(ORLOP))
+
+bench: build ## instructions, system calls, memory and time beside runc and crun
+	integration/bench/run $(abspath $(ORLOP))
+
+fmt: ## formats the source
+	$(CARGO) fmt
+
+lint: packages-build ## what .ci/run insists on
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+install: ## installs what `make build` built: make install [PREFIX=/usr/local] [DESTDIR=]
+	@test -x $(ORLOP) || { echo "make install: there is no $(ORLOP), run make build first"; exit 1; }
+	install -D -m 0755 $(ORLOP) $(DESTDIR)$(PREFIX)/bin/orlop
+
+clean: ## removes target/
+	$(CARGO) clean
+
+packages-build:
+	@integration/packages build
+
+packages-run:
+	@integration/packages run

@@ -1,0 +1,171 @@
+//! The cgroup while its container is being created: made, limited, joined; removed again unless kept.
+//!
+//! Runs in: parent · runtime.md#create (RT-34: a failed create leaves nothing behind)
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::Pid;
+
+use super::path::PROPERTY;
+use super::{Group, Plan, Record, Version, file, live, v1, v2};
+use crate::error::{For as _, On as _, Result};
+use crate::sys::Call as _;
+
+/// How long a failed create waits for its own, killed process to leave the cgroup.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a directory is made again because another container's delete took its parent away.
+const ATTEMPTS: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Guard {
+    groups: Vec<Group>,
+    /// The first hierarchy's directory, locked so that two creates cannot share a cgroup.
+    directory: Option<File>,
+}
+
+impl Guard {
+    pub(super) fn create(plan: &Plan) -> Result<Self> {
+        let mut guard = Self { groups: Vec::with_capacity(plan.hierarchies.len()), directory: None };
+        match guard.make(plan) {
+            Err(error) if plan.optional && may_do_without(error.errno()) => {
+                guard.undo();
+                Ok(guard)
+            }
+            Err(error) => Err(error.property(PROPERTY)),
+            Ok(()) => Ok(guard),
+        }
+    }
+
+    fn make(&mut self, plan: &Plan) -> Result<()> {
+        for hierarchy in &plan.hierarchies {
+            self.groups.push(hierarchy.group(make_directory(&hierarchy.dir)?));
+            if self.directory.is_none() {
+                self.directory = Some(lock(&hierarchy.dir)?);
+            }
+        }
+        for (hierarchy, group) in plan.hierarchies.iter().zip(&self.groups) {
+            if group.made == 0 {
+                live::check_vacant(group)?;
+            }
+            match group.version {
+                Version::V1 => v1::prepare(plan, hierarchy)?,
+                Version::V2 => v2::prepare(plan, hierarchy)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What was really made, for state.json in place of the intent.
+    pub(crate) fn record(&self) -> Record {
+        Record { groups: self.groups.clone() }
+    }
+
+    /// v2: what CLONE_INTO_CGROUP takes.
+    pub(crate) fn birth(&self) -> Option<BorrowedFd<'_>> {
+        let unified = self.groups.first()?.version == Version::V2;
+        self.directory.as_ref().filter(|_| unified).map(AsFd::as_fd)
+    }
+
+    /// v1: the `tasks` files; a single-threaded process that writes "0" to each has joined, without
+    /// the grace period that moving a whole process by `cgroup.procs` waits for.
+    pub(crate) fn doors(&self) -> Result<Vec<OwnedFd>> {
+        let v1 = self.groups.iter().filter(|group| group.version == Version::V1);
+        v1.map(|group| file::open_path(&group.dir.join("tasks"), OFlag::O_WRONLY)).collect()
+    }
+
+    /// Moves a process in from outside, where neither `birth` nor `doors` will do.
+    pub(crate) fn join(&self, pid: Pid) -> Result<()> {
+        self.groups.iter().try_for_each(|group| {
+            file::write_path(&group.dir.join("cgroup.procs"), &pid.to_string()).property(PROPERTY)
+        })
+    }
+
+    /// Applies all limits.
+    pub(crate) fn limit(&self, plan: &Plan) -> Result<()> {
+        if self.groups.is_empty() {
+            return Ok(());
+        }
+        match plan.hierarchies.first().map(|hierarchy| hierarchy.version) {
+            Some(Version::V1) => v1::limit(plan),
+            Some(Version::V2) => v2::limit(plan),
+            None => Ok(()),
+        }
+    }
+
+    /// The container lives: its cgroup stays.
+    pub(crate) fn keep(mut self) {
+        self.groups.clear();
+    }
+
+    fn undo(&mut self) {
+        for group in self.groups.drain(..).rev() {
+            if let Err(error) = live::remove(&group, PATIENCE) {
+                log::warn!("{error}");
+            }
+        }
+        self.directory = None;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.undo();
+    }
+}
+
+/// A caller without rights here (rootless, or a read-only cgroupfs) gets by without a cgroup; for
+/// the host's root the device rules make it indispensable.
+fn may_do_without(errno: Option<Errno>) -> bool {
+    matches!(errno, Some(Errno::EACCES | Errno::EPERM | Errno::EROFS)) && !live::is_host_root()
+}
+
+/// Makes `dir` and its missing parents; says how many of them, from `dir` upwards, are new.
+fn make_directory(dir: &Path) -> Result<usize> {
+    let mut fresh = Vec::new();
+    let result = try_make(dir, &mut fresh);
+    if result.is_err() {
+        for dir in fresh.iter().rev() {
+            let _ = file::rmdir(dir);
+        }
+    }
+    result.map(|()| fresh.len())
+}
+
+fn try_make<'a>(dir: &'a Path, fresh: &mut Vec<&'a Path>) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        match file::mkdir(dir) {
+            Ok(()) => fresh.push(dir),
+            Err(error) if error.errno == Errno::EEXIST => fresh.clear(),
+            Err(error) if error.errno == Errno::ENOENT => match dir.parent() {
+                Some(parent) => {
+                    fresh.clear();
+                    try_make(parent, fresh)?;
+                    continue;
+                }
+                None => return Err(error.on(dir.display())),
+            },
+            Err(error) => return Err(error.on(dir.display())),
+        }
+        return Ok(());
+    }
+    Err(Errno::ENOENT).call("mkdir").on(dir.display())
+}
+
+/// Whoever locks the directory may use the cgroup; the lock ends with this process, when the cgroup
+/// holds the container's and is taken.
+fn lock(dir: &PathBuf) -> Result<File> {
+    let directory = File::from(file::open_path(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?);
+    match directory.try_lock() {
+        Ok(()) => Ok(directory),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(PROPERTY.invalid(format!("{} is in use by another create", dir.display())))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(error).call("flock").on(dir.display()),
+    }
+}

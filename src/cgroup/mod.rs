@@ -1,0 +1,173 @@
+//! The container's cgroup: planned from the configuration, made and limited before the process
+//! runs, signalled, frozen and removed later.
+//!
+//! Runs in: parent (init only writes "0" to the doors it was given) · config-linux.md#control-groups
+//!
+//! Two axes: who owns the cgroup (`Plan` and `Guard`: we do, or nobody where nothing may be made
+//! and nothing is asked for), and the hierarchy (`v1`: one directory per controller; `v2`: one).
+//!
+//! ```text
+//! Config ── compile ──> Plan ── create ──> Guard ── limit, join, keep ──> (container lives)
+//!                        └── record ──> Record (state.json) ── open ──> Cgroup ── kill, remove
+//! ```
+
+mod file;
+mod guard;
+mod live;
+mod path;
+mod resources;
+mod v1;
+mod v2;
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::ContainerId;
+use crate::error::{Property, Result};
+use crate::host::Host;
+use crate::spec::config::Linux;
+
+pub(crate) use guard::Guard;
+pub(crate) use live::Cgroup;
+pub(crate) use path::{Layout, Version};
+
+use path::CgroupPath;
+
+/// What to make and to write, decided from the configuration alone.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    hierarchies: Vec<Hierarchy>,
+    writes: Vec<Write>,
+    /// Nobody named a place or a limit: a caller who may not make cgroups does without one.
+    optional: bool,
+}
+
+/// The container's directory in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hierarchy {
+    pub(crate) version: Version,
+    /// v1: `cpu,cpuacct` or `name=systemd`. v2: empty.
+    pub(crate) controllers: String,
+    /// Where the host mounts the hierarchy.
+    pub(crate) mountpoint: PathBuf,
+    /// The container's cgroup below it.
+    pub(crate) dir: PathBuf,
+}
+
+/// One value for one file. The controller is what the file's name begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Write {
+    file: Cow<'static, str>,
+    value: String,
+    property: Property,
+    /// Where the file is missing, what it would say is so anyway.
+    optional: bool,
+}
+
+/// What other commands need to find the cgroup again; part of state.json.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    groups: Vec<Group>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Group {
+    version: Version,
+    controllers: String,
+    dir: PathBuf,
+    /// How many directories from `dir` upwards are ours to remove: none if it was there before.
+    made: usize,
+}
+
+impl Plan {
+    pub(crate) fn compile(linux: &Linux, id: &ContainerId, host: &Host) -> Result<Self> {
+        let layout = host.cgroups()?;
+        let path = CgroupPath::compile(linux.cgroups_path.as_deref(), id.as_str())?;
+        let mut hierarchies = Vec::with_capacity(layout.mounts.len());
+        for mounted in &layout.mounts {
+            hierarchies.push(Hierarchy {
+                version: mounted.version,
+                controllers: mounted.controllers.clone(),
+                mountpoint: mounted.point.clone(),
+                dir: layout.place(mounted, &path)?,
+            });
+        }
+        let writes = match &linux.resources {
+            Some(resources) => resources::compile(resources, layout)?,
+            None => Vec::new(),
+        };
+        let optional = writes.is_empty() && linux.cgroups_path.as_deref().unwrap_or_default().is_empty();
+        Ok(Self { hierarchies, writes, optional })
+    }
+
+    /// The intent, written down before anything is made: where the cgroup will be, and which of
+    /// its directories do not exist yet.
+    pub(crate) fn record(&self) -> Record {
+        let group = |hierarchy: &Hierarchy| {
+            let missing = hierarchy.dir.ancestors().take_while(|dir| !file::exists(dir)).count();
+            hierarchy.group(missing)
+        };
+        Record { groups: self.hierarchies.iter().map(group).collect() }
+    }
+
+    /// For cgroup mounts in the container.
+    pub(crate) fn hierarchies(&self) -> &[Hierarchy] {
+        &self.hierarchies
+    }
+
+    pub(crate) fn create(&self) -> Result<Guard> {
+        Guard::create(self)
+    }
+
+    /// The directory of the hierarchy that has the controller.
+    fn find(&self, controller: &str) -> Option<usize> {
+        self.hierarchies.iter().position(|hierarchy| hierarchy.controls(controller))
+    }
+}
+
+impl Hierarchy {
+    /// The name of the mount's directory: `cpu,cpuacct`, `systemd`.
+    pub(crate) fn name(&self) -> String {
+        self.mountpoint.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The mount options that give this hierarchy and no other (v1).
+    pub(crate) fn options(&self) -> String {
+        if self.controllers.starts_with("name=") {
+            format!("none,{}", self.controllers)
+        } else {
+            self.controllers.clone()
+        }
+    }
+
+    /// Further names that programs look for beside `name`, as links to it: `cpu` for `cpu,cpuacct`.
+    pub(crate) fn aliases(&self) -> impl Iterator<Item = &str> {
+        let joint = self.controllers.contains(',');
+        self.controllers.split(',').filter(move |name| joint && !name.starts_with("name="))
+    }
+
+    fn controls(&self, controller: &str) -> bool {
+        self.version == Version::V2 || self.controllers.split(',').any(|name| name == controller)
+    }
+
+    fn group(&self, made: usize) -> Group {
+        Group { version: self.version, controllers: self.controllers.clone(), dir: self.dir.clone(), made }
+    }
+}
+
+impl Write {
+    fn new(file: impl Into<Cow<'static, str>>, value: impl ToString, property: Property) -> Self {
+        Self { file: file.into(), value: value.to_string(), property, optional: false }
+    }
+
+    fn optional(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    /// `memory` for `memory.max`; the `cgroup.` files and those without a dot need none.
+    fn controller(&self) -> Option<&str> {
+        self.file.split_once('.').map(|(controller, _)| controller).filter(|name| *name != "cgroup")
+    }
+}

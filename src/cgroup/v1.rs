@@ -1,0 +1,109 @@
+//! Cgroup v1: a directory in each controller's hierarchy.
+//!
+//! Runs in: parent · config-linux.md#control-groups, kernel documentation cgroup-v1/
+
+use std::path::Path;
+
+use super::resources::{self, given};
+use super::{Hierarchy, Plan, Write, file};
+use crate::error::Result;
+use crate::spec::config::Resources;
+
+/// The files for `resources`.
+pub(super) fn writes(resources: &Resources) -> Vec<Write> {
+    let mut writes = Vec::new();
+    memory(resources, &mut writes);
+    cpu(resources, &mut writes);
+    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
+        writes.push(Write::new("pids.max", resources::or_max(limit), resources::PIDS));
+    }
+    writes
+}
+
+fn memory(resources: &Resources, writes: &mut Vec<Write>) {
+    let Some(memory) = &resources.memory else { return };
+    let limit = given(memory.limit());
+    if let Some(limit) = limit {
+        writes.push(Write::new("memory.limit_in_bytes", limit, resources::LIMIT));
+    }
+    if let Some(swap) = given(memory.swap()) {
+        writes.push(Write::new("memory.memsw.limit_in_bytes", swap, resources::SWAP));
+    } else if limit == Some(-1) {
+        // It includes the memory, so it cannot stay below.
+        writes.push(Write::new("memory.memsw.limit_in_bytes", -1, resources::LIMIT).optional());
+    }
+    if let Some(reservation) = given(memory.reservation()) {
+        writes.push(Write::new("memory.soft_limit_in_bytes", reservation, resources::RESERVATION));
+    }
+    if let Some(swappiness) = memory.swappiness() {
+        writes.push(Write::new("memory.swappiness", swappiness, resources::SWAPPINESS));
+    }
+    if memory.disable_oom_killer() == Some(true) {
+        writes.push(Write::new("memory.oom_control", 1, resources::OOM_KILLER));
+    }
+}
+
+fn cpu(resources: &Resources, writes: &mut Vec<Write>) {
+    let Some(cpu) = &resources.cpu else { return };
+    resources::weight_and_idle(cpu, given(cpu.shares()).map(|shares| ("cpu.shares", shares)), writes);
+    if let Some(period) = given(cpu.period()) {
+        writes.push(Write::new("cpu.cfs_period_us", period, resources::PERIOD));
+    }
+    if let Some(quota) = given(cpu.quota()) {
+        writes.push(Write::new("cpu.cfs_quota_us", quota, resources::QUOTA));
+    }
+    if let Some(burst) = cpu.burst() {
+        writes.push(Write::new("cpu.cfs_burst_us", burst, resources::BURST));
+    }
+    if let Some(period) = given(cpu.realtime_period()) {
+        writes.push(Write::new("cpu.rt_period_us", period, resources::RT_PERIOD));
+    }
+    if let Some(runtime) = given(cpu.realtime_runtime()) {
+        writes.push(Write::new("cpu.rt_runtime_us", runtime, resources::RT_RUNTIME));
+    }
+    resources::cpuset(cpu, writes);
+}
+
+/// What must be in place before anyone can join: a cpuset without cpus or memory nodes takes nobody
+/// in, and new ones are empty.
+pub(super) fn prepare(plan: &Plan, hierarchy: &Hierarchy) -> Result<()> {
+    if !hierarchy.controls("cpuset") {
+        return Ok(());
+    }
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        match plan.writes.iter().find(|write| write.file == name) {
+            // Ours cannot hold more than its parents.
+            Some(_) => hierarchy.dir.parent().map_or(Ok(()), |parent| inherit(parent, name).map(drop))?,
+            None => inherit(&hierarchy.dir, name).map(drop)?,
+        }
+    }
+    resources::apply(&hierarchy.dir, plan.writes.iter().filter(|write| is_cpuset(write)))
+}
+
+/// Fills an empty cpuset from the next one above it that is not.
+fn inherit(dir: &Path, name: &str) -> Result<String> {
+    let path = dir.join(name);
+    let value = file::read_path(&path)?;
+    match dir.parent() {
+        Some(parent) if value.trim_end().is_empty() => {
+            let value = inherit(parent, name)?;
+            file::write_path(&path, value.trim_end())?;
+            Ok(value)
+        }
+        _ => Ok(value),
+    }
+}
+
+fn is_cpuset(write: &Write) -> bool {
+    write.controller() == Some("cpuset")
+}
+
+/// All limits but those of `prepare`.
+pub(super) fn limit(plan: &Plan) -> Result<()> {
+    for (index, hierarchy) in plan.hierarchies.iter().enumerate() {
+        let here =
+            |write: &&Write| !is_cpuset(write) && write.controller().is_some_and(|name| plan.find(name) == Some(index));
+        resources::apply(&hierarchy.dir, plan.writes.iter().filter(here))?;
+    }
+    Ok(())
+}
