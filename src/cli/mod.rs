@@ -107,7 +107,7 @@ fn dispatch(matches: &ArgMatches) -> Result<i32> {
         return print(&version()).map(|()| 0);
     }
     let Some((name, matches_of_command)) = matches.subcommand() else {
-        return print(&command().render_help().to_string()).map(|()| 0);
+        return Err(Error::other("a command is missing: `orlop --help` lists them"));
     };
     let global = Global {
         root: root(matches),
@@ -160,11 +160,10 @@ fn root(matches: &ArgMatches) -> PathBuf {
 
 /// The lines that engines parse: runc's.
 fn version() -> String {
-    let commit = option_env!("ORLOP_COMMIT").filter(|commit| !commit.is_empty());
-    let commit = commit.map_or_else(String::new, |commit| format!("commit: {commit}\n"));
+    let commit = option_env!("ORLOP_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
     let libseccomp = crate::spec::features::libseccomp_version();
     format!(
-        "orlop version {}\n{commit}spec: {}\nlibseccomp: {libseccomp}\n",
+        "orlop version {}\ncommit: {commit}\nspec: {}\nlibseccomp: {libseccomp}\n",
         env!("CARGO_PKG_VERSION"),
         crate::spec::VERSION
     )

@@ -5,16 +5,17 @@
 //! Every step does nothing where there is nothing left to do, and the record goes last: a `delete`
 //! that is killed can be repeated.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::kill::{self, Signal};
-use super::state::Init;
-use super::{Container, ContainerId, Status};
+use super::state::{Init, START_SOCKET};
+use super::{Container, ContainerId, Status, kill};
+use crate::cgroup::Cgroup;
 use crate::error::{Error, On as _, Result};
+use crate::hooks::{self, Moment};
 use crate::sys::pidfd;
 
 /// How long a killed process may take to go: one that is in the kernel dies when it comes back.
@@ -46,11 +47,7 @@ fn remove(mut container: Container, force: bool) -> Result<()> {
         None => return Err(Error::state(&container.record.id, "container does not exist")),
     }
     refuse_unless_stopped(&container, force)?;
-    if let Some(init) = container.record.init {
-        end(init)?;
-    }
-    container.dir.unlink(super::state::START_SOCKET)?;
-    container.dir.remove()
+    container.destroy()
 }
 
 /// RT-55
@@ -65,13 +62,49 @@ fn refuse_unless_stopped(container: &Container, force: bool) -> Result<()> {
     }
 }
 
-/// Kills init and waits until it has let go of everything it held.
-fn end(init: Init) -> Result<()> {
-    let Some(process) = kill::open_init(init)? else { return Ok(()) };
+impl Container {
+    /// Ends what still runs and removes all of the container (RT-31, RT-56), then runs the poststop
+    /// hooks (RT-32). Nothing happens if another command has done so.
+    pub(crate) fn destroy(&self) -> Result<()> {
+        self.dir.lock()?;
+        if self.dir.load()?.is_none() {
+            return Ok(());
+        }
+        let cgroup = Cgroup::open(&self.record.cgroup);
+        self.end(&cgroup)?;
+        self.dir.unlink(START_SOCKET)?;
+        cgroup.remove()?;
+        // The container's resources are gone. Its record still is there while the hooks run: if they
+        // are interrupted, another delete runs them.
+        let state = self.record.document(Status::Stopped, None);
+        hooks::run_all(&self.record.hooks.poststop, &Moment::runtime(&state, &self.record.bundle));
+        self.dir.remove()
+    }
+
+    /// Without init, a create was killed before its container was ready. Init died with it, and in
+    /// the cgroup that the record names there may be somebody else.
+    fn end(&self, cgroup: &Cgroup) -> Result<()> {
+        let Some(init) = self.record.init else { return Ok(()) };
+        if let Some(process) = kill::open_init(init)? {
+            kill_and_wait(&process, init, cgroup)?;
+        }
+        if self.record.own_pid_namespace || cgroup.pids()?.is_empty() {
+            return Ok(());
+        }
+        cgroup.kill(libc::SIGKILL)
+    }
+}
+
+/// Waits until init has let go of everything it held.
+fn kill_and_wait(process: &OwnedFd, init: Init, cgroup: &Cgroup) -> Result<()> {
     let on = format_args!("pid {}", init.pid);
-    match pidfd::send_signal(process.as_fd(), Signal::KILL.number()) {
+    match pidfd::send_signal(process.as_fd(), libc::SIGKILL) {
         Err(error) if error.errno != Errno::ESRCH => return Err(error.on(on)),
         _ => {}
+    }
+    // On v1, a frozen process cannot even be killed.
+    if cgroup.is_frozen()? {
+        cgroup.thaw()?;
     }
     if pidfd::wait(process.as_fd(), PATIENCE).on(on)? {
         Ok(())

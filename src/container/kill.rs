@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::state::Init;
 use super::status::is_alive;
 use super::{Container, Status};
+use crate::cgroup::Cgroup;
 use crate::error::{Error, On as _, Result};
 use crate::sys::pidfd;
 
@@ -19,10 +20,6 @@ pub(crate) struct Signal(i32);
 
 impl Signal {
     pub(crate) const KILL: Self = Self(libc::SIGKILL);
-
-    pub(crate) const fn number(self) -> i32 {
-        self.0
-    }
 
     /// `TERM`, `sigterm`, `15`, `RTMIN+3`, `SIGRTMAX-1`; 0 only asks whether there is a process.
     pub(crate) fn parse(text: &str) -> Result<Self> {
@@ -65,11 +62,24 @@ fn real_time(name: &str) -> Option<i32> {
 
 /// Sends a signal to the first process of a created or running container (RT-52, RT-53).
 pub(crate) fn kill(container: &Container, signal: Signal) -> Result<()> {
-    let status = container.status()?;
     match container.record.init {
-        Some(init) if status != Status::Stopped => signal_init(container, init, signal),
-        _ => Err(not_running(container)),
+        Some(init) if container.status()? != Status::Stopped => signal_init(container, init, signal)?,
+        _ => return Err(not_running(container)),
     }
+    let cgroup = Cgroup::open(&container.record.cgroup);
+    // On v1, a frozen process cannot even be killed.
+    if signal == Signal::KILL && cgroup.is_frozen()? { cgroup.thaw() } else { Ok(()) }
+}
+
+/// Sends a signal to every process of the container. Without a pid namespace of its own they may
+/// outlive its first process.
+pub(crate) fn kill_all(container: &Container, signal: Signal) -> Result<()> {
+    let cgroup = Cgroup::open(&container.record.cgroup);
+    let stopped = container.status()? == Status::Stopped;
+    if stopped && (container.record.own_pid_namespace || container.record.init.is_none() || cgroup.pids()?.is_empty()) {
+        return Err(not_running(container));
+    }
+    cgroup.kill(signal.0)
 }
 
 /// The phrase that tells engines that there is nothing left to kill.
@@ -96,12 +106,6 @@ pub(super) fn open_init(init: Init) -> Result<Option<OwnedFd>> {
         Err(error) if error.errno == Errno::ESRCH => Ok(None),
         Err(error) => Err(error.on(format_args!("pid {}", init.pid))),
     }
-}
-
-/// Sends a signal to every process in the container's cgroup. They may outlive the first process
-/// where the container has no pid namespace of its own.
-pub(crate) fn kill_all(container: &Container, signal: Signal) -> Result<()> {
-    kill(container, signal)
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ pub(crate) mod status;
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, On as _, Result};
+use crate::sys::Call as _;
 pub(crate) use id::ContainerId;
 pub(crate) use state::{Record, StateDir};
 pub(crate) use status::Status;
@@ -50,6 +51,19 @@ pub(crate) enum Rootless {
 pub(crate) struct Container {
     pub(crate) dir: StateDir,
     pub(crate) record: Record,
+}
+
+/// Engines read the file as a number as a whole, and may look at any time.
+pub(crate) fn write_pid_file(path: Option<&Path>, pid: i32) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{pid}"));
+    let written =
+        std::fs::write(&new, pid.to_string()).call("write").and_then(|()| std::fs::rename(&new, path).call("rename"));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written.on(path.display())
 }
 
 impl Container {

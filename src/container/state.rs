@@ -19,7 +19,9 @@ use nix::unistd::UnlinkatFlags;
 use serde::{Deserialize, Serialize};
 
 use super::{ContainerId, Status};
+use crate::cgroup;
 use crate::error::{Error, On as _, Result};
+use crate::hooks::Hook;
 use crate::spec::map::Map;
 use crate::sys::{self, Call as _};
 
@@ -46,6 +48,20 @@ pub(crate) struct Record {
     pub(crate) init: Option<Init>,
     /// Without `process` there is nothing to start (RT-50).
     pub(crate) has_process: bool,
+    /// With a pid namespace of its own, nothing of the container outlives its first process.
+    pub(crate) own_pid_namespace: bool,
+    /// Until init is known: where the cgroup is going to be.
+    pub(crate) cgroup: cgroup::Record,
+    pub(crate) hooks: LaterHooks,
+}
+
+/// The hooks that run after `create`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct LaterHooks {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) poststart: Vec<Hook>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) poststop: Vec<Hook>,
 }
 
 /// The container's first process. The start time tells it from a later one with the same pid.
@@ -212,8 +228,8 @@ impl StateDir {
         std::os::fd::AsFd::as_fd(&self.dir)
     }
 
-    /// `create` succeeded.
-    pub(crate) fn keep(mut self) {
+    /// `create` succeeded: the directory stays.
+    pub(crate) fn keep(&mut self) {
         self.remove_on_drop = false;
     }
 
@@ -305,6 +321,9 @@ mod tests {
             annotations: serde_json::from_str(r#"{"b": "1", "a": "2"}"#).unwrap(),
             init,
             has_process: true,
+            own_pid_namespace: true,
+            cgroup: cgroup::Record::default(),
+            hooks: LaterHooks::default(),
         }
     }
 
@@ -324,11 +343,12 @@ mod tests {
     #[test]
     fn an_id_is_claimed_once() {
         let root = Root::new("once");
-        let first = StateDir::claim(&root.0, &id(), &record(None)).unwrap();
+        let mut first = StateDir::claim(&root.0, &id(), &record(None)).unwrap();
         let second = StateDir::claim(&root.0, &id(), &record(None)).unwrap_err();
         assert!(second.to_string().contains("container with given ID already exists"), "{second}");
         first.save(&record(Some(Init { pid: 1, start_time: 2 }))).unwrap();
         first.keep();
+        drop(first);
         let third = StateDir::claim(&root.0, &id(), &record(None)).unwrap_err();
         assert!(third.to_string().ends_with("container with given ID already exists"), "{third}");
         let kept = StateDir::open(&root.0, &id()).unwrap().unwrap();
@@ -356,10 +376,11 @@ mod tests {
     #[test]
     fn a_killed_create_is_told_from_one_at_work() {
         let root = Root::new("killed");
-        let create = StateDir::claim(&root.0, &id(), &record(None)).unwrap();
+        let mut create = StateDir::claim(&root.0, &id(), &record(None)).unwrap();
         let other = StateDir::open(&root.0, &id()).unwrap().unwrap();
         assert!(other.is_locked().unwrap());
         create.keep();
+        drop(create);
         assert!(!other.is_locked().unwrap());
         let again = StateDir::claim(&root.0, &id(), &record(None)).unwrap_err();
         assert!(again.to_string().contains("interrupted"), "{again}");

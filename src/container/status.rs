@@ -7,8 +7,9 @@ use std::fmt::{self, Display};
 use nix::errno::Errno;
 use serde::Serialize;
 
+use super::Container;
 use super::state::{Init, START_SOCKET};
-use super::{Container, Record};
+use crate::cgroup::Cgroup;
 use crate::error::{On as _, Result};
 use crate::sys::Call as _;
 
@@ -44,7 +45,7 @@ impl Container {
             Some(init) if !is_alive(init)? => Ok(Status::Stopped),
             // Frozen before it was started is still to be started.
             Some(_) if self.dir.holds(START_SOCKET)? => Ok(Status::Created),
-            Some(_) if is_frozen(&self.record) => Ok(Status::Paused),
+            Some(_) if Cgroup::open(&self.record.cgroup).is_frozen()? => Ok(Status::Paused),
             Some(_) => Ok(Status::Running),
         }
     }
@@ -53,10 +54,6 @@ impl Container {
     pub(crate) fn pid(&self, status: Status) -> Option<i32> {
         self.record.init.filter(|_| status != Status::Stopped).map(|init| init.pid)
     }
-}
-
-fn is_frozen(_record: &Record) -> bool {
-    false
 }
 
 /// Whether this very process runs: not a zombie, not another one with the same pid.
