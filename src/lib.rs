@@ -12,6 +12,7 @@ mod host;
 mod log;
 mod namespace;
 mod process;
+mod seccomp;
 mod spec;
 mod sync;
 #[allow(unsafe_code)]

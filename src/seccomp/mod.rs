@@ -1,0 +1,146 @@
+//! Seccomp: which system calls a container may make, and what happens at the others.
+//!
+//! Runs in: both (compiled by the parent, loaded by init) · config-linux.md, "Seccomp"
+//!
+//! libseccomp needs tens of millions of instructions for a common profile, many times as much as all
+//! the rest of a create. So finished filters are cached under a digest of the profile's text, which
+//! then is not even parsed; on a miss the parent builds the filter while init sets up its mounts.
+
+mod cache;
+mod compile;
+
+use libc::sock_filter;
+use serde_json::value::RawValue;
+
+use crate::error::Result;
+use crate::sys;
+use cache::{Cache, Key};
+use compile::Profile;
+
+/// A profile that passed every check, or the filter that one like it became earlier.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    key: Key,
+    cache: Option<Cache>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Cached(Filter),
+    Profile(Profile),
+}
+
+impl Plan {
+    /// Takes the text of `linux.seccomp`.
+    pub(crate) fn compile(raw: &RawValue) -> Result<Self> {
+        Self::with_cache(raw.get(), Cache::of_caller())
+    }
+
+    fn with_cache(text: &str, cache: Option<Cache>) -> Result<Self> {
+        let key = Key::of(text);
+        let source = match cache.as_ref().and_then(|cache| cache.get(&key)) {
+            Some(filter) => Source::Cached(filter),
+            None => Source::Profile(Profile::compile(text)?),
+        };
+        let plan = Self { key, cache, source };
+        plan.warn_of_unknown();
+        Ok(plan)
+    }
+
+    /// Names that this build's libseccomp has never heard of, often of newer system calls. With or
+    /// without a cache the warning is the same.
+    fn warn_of_unknown(&self) {
+        let unknown = match &self.source {
+            Source::Cached(filter) => &filter.unknown,
+            Source::Profile(profile) => &profile.unknown,
+        };
+        if !unknown.is_empty() {
+            log::warn!("linux.seccomp.syscalls: unknown system calls are skipped: {}", unknown.join(", "));
+        }
+    }
+
+    /// The filter, if nothing needs to be built.
+    pub(crate) fn ready(&self) -> Option<&Filter> {
+        match &self.source {
+            Source::Cached(filter) => Some(filter),
+            Source::Profile(_) => None,
+        }
+    }
+
+    /// Builds the filter, and keeps it for next time.
+    pub(crate) fn build(&self) -> Result<Filter> {
+        match &self.source {
+            Source::Cached(filter) => Ok(filter.clone()),
+            Source::Profile(profile) => {
+                let filter = profile.build()?;
+                if let Some(cache) = &self.cache {
+                    cache.put(&self.key, &filter);
+                }
+                Ok(filter)
+            }
+        }
+    }
+}
+
+/// A program for the kernel, at most 32 KiB of it (4096 instructions).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// SECCOMP_FILTER_FLAG_*
+    flags: u32,
+    program: Vec<sock_filter>,
+    /// Names in the profile that were skipped.
+    unknown: Vec<String>,
+}
+
+impl Filter {
+    /// Attaches it to init, for good. Needs no_new_privs or CAP_SYS_ADMIN. From here on only what the
+    /// profile allows is possible, so execve should be all that follows.
+    pub(crate) fn load(&self) -> sys::Result<()> {
+        sys::seccomp::set_mode_filter(self.flags, &self.program)
+    }
+
+    /// Flags, number of instructions, instructions, unknown names, one per line; for init and the cache.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(8 + 8 * self.program.len());
+        bytes.extend(self.flags.to_ne_bytes());
+        bytes.extend((self.program.len() as u32).to_ne_bytes());
+        for instruction in &self.program {
+            bytes.extend(instruction.code.to_ne_bytes());
+            bytes.extend([instruction.jt, instruction.jf]);
+            bytes.extend(instruction.k.to_ne_bytes());
+        }
+        bytes.extend(self.unknown.join("\n").into_bytes());
+        bytes
+    }
+
+    /// `None` if that is not what `to_bytes` makes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (flags, rest) = bytes.split_first_chunk()?;
+        let (count, rest) = rest.split_first_chunk()?;
+        let (program, unknown) = rest.split_at_checked((u32::from_ne_bytes(*count) as usize).checked_mul(8)?)?;
+        Some(Self {
+            flags: u32::from_ne_bytes(*flags),
+            program: instructions(program),
+            unknown: std::str::from_utf8(unknown).ok()?.lines().map(String::from).collect(),
+        })
+    }
+}
+
+/// From the form in which libseccomp exports them: the kernel's.
+fn instructions(bytes: &[u8]) -> Vec<sock_filter> {
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&[c0, c1, jt, jf, k0, k1, k2, k3]| sock_filter {
+            code: u16::from_ne_bytes([c0, c1]),
+            jt,
+            jf,
+            k: u32::from_ne_bytes([k0, k1, k2, k3]),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
