@@ -11,8 +11,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::Pid;
 
+use super::devices::{self, Devices};
 use super::path::PROPERTY;
-use super::{Group, Plan, Record, Version, file, live, v1, v2};
+use super::{Group, Plan, Record, Version, Write, file, live, resources, v1, v2};
 use crate::error::{For as _, On as _, Result};
 use crate::sys::Call as _;
 
@@ -88,14 +89,22 @@ impl Guard {
 
     /// Applies all limits.
     pub(crate) fn limit(&self, plan: &Plan) -> Result<()> {
-        if self.groups.is_empty() {
-            return Ok(());
+        for (index, (hierarchy, group)) in plan.hierarchies.iter().zip(&self.groups).enumerate() {
+            let here = |write: &&Write| match group.version {
+                Version::V1 => v1::is_late(write) && write.controller().and_then(|name| plan.find(name)) == Some(index),
+                Version::V2 => true,
+            };
+            resources::apply(&group.dir, plan.writes.iter().filter(here))?;
+            if !plan.configured && group.made == 0 {
+                continue;
+            }
+            match (&plan.devices, &self.directory) {
+                (Devices::Program(program), Some(directory)) => devices::attach(&group.dir, directory, program)?,
+                (Devices::Lists(writes), _) if hierarchy.controls("devices") => devices::write(&group.dir, writes)?,
+                _ => {}
+            }
         }
-        match plan.hierarchies.first().map(|hierarchy| hierarchy.version) {
-            Some(Version::V1) => v1::limit(plan),
-            Some(Version::V2) => v2::limit(plan),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// The container lives: its cgroup stays.

@@ -11,6 +11,7 @@
 //!                        └── record ──> Record (state.json) ── open ──> Cgroup ── kill, remove
 //! ```
 
+mod devices;
 mod file;
 mod guard;
 mod live;
@@ -33,6 +34,7 @@ pub(crate) use guard::Guard;
 pub(crate) use live::Cgroup;
 pub(crate) use path::{Layout, Version};
 
+use devices::Devices;
 use path::CgroupPath;
 
 /// What to make and to write, decided from the configuration alone.
@@ -40,6 +42,9 @@ use path::CgroupPath;
 pub(crate) struct Plan {
     hierarchies: Vec<Hierarchy>,
     writes: Vec<Write>,
+    devices: Devices,
+    /// `linux.resources` is there: without it, a cgroup that existed before keeps what it has.
+    configured: bool,
     /// Nobody named a place or a limit: a caller who may not make cgroups does without one.
     optional: bool,
 }
@@ -94,12 +99,14 @@ impl Plan {
                 dir: layout.place(mounted, &path)?,
             });
         }
-        let writes = match &linux.resources {
-            Some(resources) => resources::compile(resources, layout)?,
-            None => Vec::new(),
+        let configured = linux.resources.is_some();
+        let (writes, rules) = match &linux.resources {
+            Some(resources) => (resources::compile(resources, layout)?, resources.devices.as_slice()),
+            None => (Vec::new(), [].as_slice()),
         };
+        let devices = Devices::compile(rules, layout)?;
         let optional = writes.is_empty() && linux.cgroups_path.as_deref().unwrap_or_default().is_empty();
-        Ok(Self { hierarchies, writes, optional })
+        Ok(Self { hierarchies, writes, devices, configured, optional })
     }
 
     /// The intent, written down before anything is made: where the cgroup will be, and which of
@@ -171,3 +178,4 @@ impl Write {
         self.file.split_once('.').map(|(controller, _)| controller).filter(|name| *name != "cgroup")
     }
 }
+#[cfg(test)]

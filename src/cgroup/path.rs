@@ -76,6 +76,11 @@ impl Layout {
         self.mounts.first().map(|mounted| mounted.version)
     }
 
+    /// Whether there is a v1 hierarchy with this controller or name.
+    pub(super) fn controls(&self, name: &str) -> bool {
+        self.mounts.iter().any(|mounted| mounted.controls(name))
+    }
+
     /// The container's directory in one hierarchy.
     pub(super) fn place(&self, mounted: &Mounted, path: &CgroupPath) -> Result<PathBuf> {
         if path.absolute {
@@ -116,8 +121,7 @@ impl Mounted {
         names.split(',').any(|name| name == first).then_some(path)
     }
 
-    /// Whether this hierarchy has the controller, or the name, `name`.
-    pub(super) fn controls(&self, name: &str) -> bool {
+    fn controls(&self, name: &str) -> bool {
         self.controllers.split(',').any(|controller| controller == name)
     }
 }

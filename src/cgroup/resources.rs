@@ -60,7 +60,7 @@ pub(super) fn compile(resources: &Resources, layout: &Layout) -> Result<Vec<Writ
 /// v1: a controller that the host does not have matters only when it is asked for something.
 fn is_mounted(write: &Write, layout: &Layout) -> Result<()> {
     match write.controller() {
-        Some(name) if !layout.mounts.iter().any(|mounted| mounted.controls(name)) => {
+        Some(name) if !layout.controls(name) => {
             Err(write.property.unsupported(format!("the {name} controller, which this host does not mount")))
         }
         _ => Ok(()),

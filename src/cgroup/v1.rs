@@ -98,12 +98,7 @@ fn is_cpuset(write: &Write) -> bool {
     write.controller() == Some("cpuset")
 }
 
-/// All limits but those of `prepare`.
-pub(super) fn limit(plan: &Plan) -> Result<()> {
-    for (index, hierarchy) in plan.hierarchies.iter().enumerate() {
-        let here =
-            |write: &&Write| !is_cpuset(write) && write.controller().is_some_and(|name| plan.find(name) == Some(index));
-        resources::apply(&hierarchy.dir, plan.writes.iter().filter(here))?;
-    }
-    Ok(())
+/// What `prepare` has left to be written when the container may be in already.
+pub(super) fn is_late(write: &Write) -> bool {
+    !is_cpuset(write)
 }

@@ -171,7 +171,3 @@ fn missing(write: &Write, controller: &str, refusals: &[Refusal]) -> Error {
 fn words(dir: &Path, name: &str) -> Result<Vec<String>> {
     Ok(file::read_path(&dir.join(name))?.split_whitespace().map(str::to_owned).collect())
 }
-
-pub(super) fn limit(plan: &Plan) -> Result<()> {
-    plan.hierarchies.iter().try_for_each(|hierarchy| resources::apply(&hierarchy.dir, plan.writes.iter()))
-}

@@ -6,6 +6,7 @@
 //! EINTR where the call may be repeated, and fail with the name of the call and its errno. Who
 //! calls them adds the object (`.on(path)`) and the property.
 
+pub(crate) mod bpf;
 pub(crate) mod clone;
 pub(crate) mod exec;
 pub(crate) mod fd;
