@@ -178,4 +178,3 @@ impl Write {
         self.file.split_once('.').map(|(controller, _)| controller).filter(|name| *name != "cgroup")
     }
 }
-#[cfg(test)]
