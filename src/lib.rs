@@ -23,9 +23,13 @@ mod terminal;
 /// Runs the command that the arguments name and returns the exit code.
 #[must_use]
 pub fn main() -> i32 {
-    match sys::stdio::open_missing() {
-        Ok(()) => cli::main(),
+    if sys::stdio::open_missing().is_err() {
         // There may be nowhere to say why.
-        Err(_) => 1,
+        return 1;
     }
+    if let Err(error) = sys::exe::seal() {
+        crate::log::fatal(&error.on("own executable"));
+        return 1;
+    }
+    cli::main()
 }

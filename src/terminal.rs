@@ -10,6 +10,8 @@
 //! parent   Console::receive   in the foreground: `relay` copies between it and our own terminal
 //! ```
 
+pub(crate) mod relay;
+
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 

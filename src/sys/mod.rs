@@ -8,6 +8,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod clone;
+pub(crate) mod exe;
 pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod ids;

@@ -70,7 +70,7 @@ pub(crate) fn make_raw(tty: BorrowedFd<'_>) -> Result<Termios> {
 }
 
 pub(crate) fn set_modes(tty: BorrowedFd<'_>, modes: &Termios) -> Result<()> {
-    termios::tcsetattr(tty, SetArg::TCSADRAIN, modes).call("tcsetattr")
+    termios::tcsetattr(tty, SetArg::TCSANOW, modes).call("tcsetattr")
 }
 
 /// The character that ends input, while the terminal edits lines.
