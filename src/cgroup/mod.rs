@@ -17,6 +17,8 @@ mod guard;
 mod live;
 mod path;
 mod resources;
+#[cfg(test)]
+mod tests;
 mod v1;
 mod v2;
 
