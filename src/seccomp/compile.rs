@@ -185,9 +185,9 @@ fn default_action(seccomp: &Seccomp) -> Result<ScmpAction> {
 fn action(property: Property, name: &str, errno_property: Property, errno: Option<u32>) -> Result<ScmpAction> {
     let value = errno.unwrap_or(libc::EPERM as u32);
     let action = match name {
-        // What the kernel calls MAX_ERRNO; it would lower anything above.
-        "SCMP_ACT_ERRNO" if value > 4095 => {
-            return Err(errno_property.invalid(format!("{value} is no errno: the highest is 4095")));
+        // The kernel's MAX_ERRNO, to which it would lower what is above; libseccomp does not take it.
+        "SCMP_ACT_ERRNO" if value >= 4095 => {
+            return Err(errno_property.invalid(format!("{value} is too high for an errno")));
         }
         "SCMP_ACT_TRACE" if value > 0xffff => {
             return Err(errno_property.invalid(format!("{value} does not fit into 16 bits")));
