@@ -117,6 +117,14 @@ impl Display for Meaning {
     }
 }
 
+/// The same for an error of the standard library.
+pub(crate) fn io_meaning(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(errno) => Meaning(Errno::from_raw(errno)).to_string(),
+        None => error.to_string(),
+    }
+}
+
 impl Error {
     pub(crate) fn other(text: impl Into<String>) -> Self {
         Kind::Other(text.into()).into()

@@ -1,0 +1,296 @@
+//! `create`: makes everything the plan says, or nothing.
+//!
+//! Runs in: parent · runtime.md#create, RT-16…RT-25, RT-40…RT-46
+//!
+//! Every effect is held by a guard that undoes it: the state directory, the cgroup, init itself.
+//! They are dropped in reverse order unless all went well.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+
+use crate::cgroup;
+use crate::error::{Error, For as _, On as _, Property, Result};
+use crate::hooks::{self, Moment};
+use crate::host::Host;
+use crate::init;
+use crate::namespace::Joined;
+use crate::namespace::enter::{Detour, Launch};
+use crate::plan::Plan;
+use crate::spec;
+use crate::sync::{self, Channel, FromInit, Rendezvous, ToInit};
+use crate::sys::clone::{ChildOf, Process, clone3};
+use crate::sys::{self, Call as _, prctl, socket};
+use crate::terminal::Console;
+
+use super::state::{Init, START_SOCKET};
+use super::status::start_time;
+use super::{Container, CreateOptions, Record, StateDir, Status};
+
+/// A container that waits for `start`.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) container: Container,
+    pub(crate) pidfd: OwnedFd,
+    /// The master of its terminal, when it is for us to relay.
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+pub(crate) fn create(options: &CreateOptions) -> Result<Created> {
+    let host = Host::new();
+    let config = spec::read(&options.bundle)?;
+    let plan = Plan::compile(&config, &host, options)?;
+    let prepared = Prepared::open(&plan, &host, options)?;
+    let record = Record::intent(&config, &plan, options);
+    let dir = StateDir::claim(&options.root, &options.id, &record)?;
+    let mut creation = Creation { host: &host, plan: &plan, record, hooks_reached: false };
+    match creation.build(dir, prepared, options) {
+        Ok(created) => Ok(created),
+        Err(error) => {
+            creation.run_poststop_hooks();
+            Err(error)
+        }
+    }
+}
+
+/// What can be opened and found missing before anything is made.
+struct Prepared {
+    rootfs: OwnedFd,
+    joined: Vec<Joined>,
+    sources: Vec<Option<OwnedFd>>,
+    console: Option<Console>,
+}
+
+impl Prepared {
+    fn open(plan: &Plan, host: &Host, options: &CreateOptions) -> Result<Self> {
+        let root = &plan.rootfs.root.path;
+        let path = sys::c_path(root).on(root.display())?;
+        let rootfs = sys::path::open(&path, OFlag::O_PATH | OFlag::O_DIRECTORY)
+            .on(root.display())
+            .property(Property::of("root.path"))?;
+        let joined = plan.namespaces.open()?;
+        // With the container's ids init may not reach them; without CAP_SYS_ADMIN we cannot help.
+        let for_init = host.is_root() && plan.namespaces.has(CloneFlags::CLONE_NEWUSER);
+        let sources = if for_init { plan.rootfs.open_sources()? } else { Vec::new() };
+        let terminal = plan.process.as_ref().and_then(|process| process.terminal.as_ref());
+        let console = Console::prepare(terminal, options.console_socket.as_deref(), options.foreground)?;
+        Ok(Self { rootfs, joined, sources, console })
+    }
+}
+
+/// A create under way.
+struct Creation<'a> {
+    host: &'a Host,
+    plan: &'a Plan,
+    record: Record,
+    /// Whether hooks may have done something that poststop hooks undo (RT-32).
+    hooks_reached: bool,
+}
+
+impl Creation<'_> {
+    fn build(&mut self, mut dir: StateDir, prepared: Prepared, options: &CreateOptions) -> Result<Created> {
+        let cgroup = self.plan.cgroup.create()?;
+        let listener = socket::listen(dir.fd(), START_SOCKET).on(START_SOCKET)?;
+        let Prepared { rootfs, joined, sources, console } = prepared;
+        let launch = Launching { creation: self, cgroup: &cgroup, listener, rootfs, joined, sources, console: console.as_ref() };
+        let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
+        self.serve(&mut init, &channel, &cgroup, rendezvous)?;
+        self.record.init = Some(Init { pid: init.pid.as_raw(), start_time: start_time(init.pid.as_raw())? });
+        self.record.cgroup = cgroup.record();
+        dir.save(&self.record)?;
+        let terminal = console.map(Console::receive).transpose()?.flatten();
+        super::write_pid_file(options.pid_file.as_deref(), init.pid.as_raw())?;
+        channel.tell(ToInit::Committed, &[])?;
+        cgroup.keep();
+        dir.unlock()?;
+        dir.keep();
+        init.keep();
+        Ok(Created { container: Container { dir, record: self.record.clone() }, pidfd, terminal })
+    }
+
+    /// Does for init what it cannot do itself, in the order of `sync`, until it is ready.
+    fn serve(&mut self, init: &mut InitGuard, channel: &Channel, cgroup: &cgroup::Guard, needs: Rendezvous) -> Result<()> {
+        let plan = self.plan;
+        if needs.mapped {
+            plan.namespaces.ids.apply(self.host, init.pid)?;
+        }
+        if let Some(process) = &plan.process {
+            process.set_oom_score_adj(init.pid.as_raw())?;
+        }
+        if needs.mapped {
+            channel.tell(ToInit::Mapped, &[])?;
+        }
+        cgroup.limit(&plan.cgroup)?;
+        if needs.joinable {
+            let doors = cgroup.doors()?;
+            if doors.is_empty() {
+                cgroup.join(init.pid)?;
+            }
+            channel.tell(ToInit::Joinable, &doors)?;
+        }
+        self.hooks_reached = needs.hooks || !plan.hooks.create_container.is_empty();
+        if needs.hooks {
+            init.expect(channel, FromInit::RootfsBuilt)?;
+            let state = self.record.document(Status::Creating, Some(init.pid.as_raw()));
+            let moment = Moment::runtime(&state, &plan.bundle);
+            hooks::run(&plan.hooks.prestart, &moment)?;
+            hooks::run(&plan.hooks.create_runtime, &moment)?;
+            channel.tell(ToInit::HooksDone, &[])?;
+        }
+        if let Some(seccomp) = plan.seccomp.as_ref().filter(|_| needs.filter) {
+            let filter = seccomp.build()?.to_bytes();
+            channel.tell(ToInit::Filter, &[sys::fd::memory(c"filter", &filter).property(Property::of("linux.seccomp"))?])?;
+        }
+        init.expect(channel, FromInit::Ready)
+    }
+
+    fn run_poststop_hooks(&self) {
+        if self.hooks_reached {
+            let state = self.record.document(Status::Stopped, None);
+            hooks::run_all(&self.plan.hooks.poststop, &Moment::runtime(&state, &self.plan.bundle));
+        }
+    }
+}
+
+/// All that comes out of the clone.
+struct Launched {
+    init: InitGuard,
+    pidfd: OwnedFd,
+    channel: Channel,
+    rendezvous: Rendezvous,
+}
+
+/// All that goes into it.
+struct Launching<'a> {
+    creation: &'a Creation<'a>,
+    cgroup: &'a cgroup::Guard,
+    listener: OwnedFd,
+    rootfs: OwnedFd,
+    joined: Vec<Joined>,
+    sources: Vec<Option<OwnedFd>>,
+    console: Option<&'a Console>,
+}
+
+impl Launching<'_> {
+    fn go(self) -> Result<Launched> {
+        let Creation { host, plan, .. } = self.creation;
+        let namespaces = &plan.namespaces;
+        // A plain user can write the maps of a process only while it may be looked at.
+        if host.is_root() {
+            prctl::set_dumpable(false).on("orlop")?;
+        }
+        if let Some(process) = &plan.process {
+            process.raise_limits()?;
+        }
+        let (parent, child) = sync::channel()?;
+        let detour = Detour::take(namespaces, &self.joined, plan.launch, host)?;
+        let (process, joinable) = self.clone_init()?;
+        let rendezvous = plan.rendezvous(joinable);
+        match process {
+            Process::Child => {
+                drop(parent);
+                init::run(init::Setup {
+                    plan,
+                    host,
+                    record: &self.creation.record,
+                    rendezvous,
+                    channel: child,
+                    listener: self.listener.as_fd(),
+                    rootfs: self.rootfs.as_fd(),
+                    joined: &self.joined,
+                    sources: self.sources,
+                    console: self.console,
+                })
+            }
+            Process::Parent { child: pid, pidfd } => {
+                drop(child);
+                let guard = InitGuard::new(pid);
+                detour.back()?;
+                let (init, pidfd) = match plan.launch {
+                    Launch::Direct => (guard, pidfd),
+                    Launch::Relay => guard.relayed(&parent)?,
+                };
+                Ok(Launched { init, pidfd, channel: parent, rendezvous })
+            }
+        }
+    }
+
+    /// Straight into the cgroup where the kernel lets us (v2); the flag says whether it has still to
+    /// be joined.
+    fn clone_init(&self) -> Result<(Process, bool)> {
+        let plan = self.creation.plan;
+        let flags = plan.namespaces.clone_flags(plan.launch);
+        if let Some(birth) = self.cgroup.birth()
+            && let Ok(process) = clone3(flags, ChildOf::Caller, Some(birth))
+        {
+            return Ok((process, false));
+        }
+        let process = clone3(flags, ChildOf::Caller, None).on("init").property(Property::of("linux.namespaces"))?;
+        Ok((process, self.cgroup.is_managed()))
+    }
+}
+
+/// Init while it is being made: killed and reaped unless all goes well. As long as we have not
+/// waited for it, nobody else can have its pid.
+struct InitGuard {
+    pid: Pid,
+    armed: bool,
+}
+
+impl InitGuard {
+    fn new(pid: Pid) -> Self {
+        Self { pid, armed: true }
+    }
+
+    /// From the relay, which has made its sibling and ends, to that sibling.
+    fn relayed(mut self, channel: &Channel) -> Result<(Self, OwnedFd)> {
+        let mut pid = [0; 4];
+        let (length, fds) = socket::receive(channel.fd(), &mut pid).on("relay")?;
+        match fds.into_iter().next() {
+            Some(pidfd) if length == pid.len() => {
+                self.reap();
+                Ok((Self::new(Pid::from_raw(i32::from_le_bytes(pid))), pidfd))
+            }
+            _ => Err(self.cause_of_death()),
+        }
+    }
+
+    fn expect(&mut self, channel: &Channel, message: FromInit) -> Result<()> {
+        match channel.next()? {
+            Some(got) if got == message => Ok(()),
+            Some(got) => Err(Error::other(format!("init sent {got:?} instead of {message:?}"))),
+            None => Err(self.cause_of_death()),
+        }
+    }
+
+    fn cause_of_death(&mut self) -> Error {
+        Error::other(match self.reap() {
+            Ok(WaitStatus::Signaled(_, signal, _)) => format!("init was killed by {signal} while the container was made"),
+            Ok(WaitStatus::Exited(_, code)) => format!("init exited with status {code} while the container was made"),
+            _ => "init died while the container was made".to_owned(),
+        })
+    }
+
+    fn reap(&mut self) -> nix::Result<WaitStatus> {
+        self.armed = false;
+        sys::retry(|| nix::sys::wait::waitpid(self.pid, None))
+    }
+
+    fn keep(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for InitGuard {
+    fn drop(&mut self) {
+        if self.armed {
+            // It may be dead already; either way it is waited for.
+            let _ = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
+            let _ = self.reap();
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `start`: lets init become the program.
+//!
+//! Runs in: parent · runtime.md#start, RT-26…RT-30, RT-47…RT-50
+
+use std::os::fd::AsFd as _;
+
+use crate::error::{Error, Kind, On as _, Result};
+use crate::hooks::{self, Moment};
+use crate::sync::{Channel, FromInit};
+use crate::sys::socket;
+
+use super::state::START_SOCKET;
+use super::{Container, Status};
+
+impl Container {
+    /// Returns when the program runs and the poststart hooks have. A failing hook ends the
+    /// container for good (RT-27, RT-30).
+    pub(crate) fn start(&self) -> Result<()> {
+        self.dir.lock()?;
+        let done = self.check_startable().and_then(|()| self.let_go());
+        let unlocked = self.dir.unlock();
+        if let Err(error) = done {
+            if error.is_hook() {
+                self.destroy()?;
+            }
+            return Err(error);
+        }
+        unlocked
+    }
+
+    fn check_startable(&self) -> Result<()> {
+        match self.status()? {
+            Status::Created if self.record.has_process => Ok(()),
+            Status::Created => Err(Error::state(&self.record.id, "cannot start: the configuration has no process")),
+            Status::Running => Err(Error::state(&self.record.id, "cannot start an already running container")),
+            Status::Stopped => Err(Error::state(&self.record.id, "cannot start a container that has stopped")),
+            status => Err(Error::state(&self.record.id, format!("cannot start a container in the {status} state"))),
+        }
+    }
+
+    fn let_go(&self) -> Result<()> {
+        let socket = socket::connect(self.dir.fd(), START_SOCKET).on(START_SOCKET)?;
+        await_program(&Channel::new(socket))?;
+        self.dir.unlink(START_SOCKET)?;
+        let hooks = &self.record.hooks.poststart;
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let state = self.record.document(Status::Running, self.record.init.map(|init| init.pid));
+        hooks::run(hooks, &Moment::runtime(&state, &self.record.bundle))
+    }
+}
+
+/// The end of file after `Executing` is the close-on-exec of a successful execve.
+fn await_program(channel: &Channel) -> Result<()> {
+    let died = || Error::other("init died before it became the container's program");
+    match channel.next()? {
+        Some(FromInit::Executing) => {}
+        _ => return Err(died()),
+    }
+    match channel.next()? {
+        None => Ok(()),
+        Some(_) => Err(died()),
+    }
+}

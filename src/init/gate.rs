@@ -1,0 +1,107 @@
+//! The wait for `start`, and the last steps to the program.
+//!
+//! Runs in: init · runtime.md#start
+//!
+//! All that needs the file system or could fail has been done. After a filter is loaded nothing
+//! follows but giving up the capability that loading took, and execve.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::container::Status;
+use crate::error::{Error, For as _, On as _, Property, Result};
+use crate::hooks::{self, Moment};
+use crate::sync::{Channel, FromInit};
+use crate::sys::clone::exit_now;
+use crate::sys::{self, Call as _};
+
+use super::{Ready, Setup};
+
+pub(super) fn hand_over(setup: &Setup<'_>, ready: &Ready<'_>) -> ! {
+    let channel = match wait_for_start(setup.listener) {
+        Ok(socket) => Channel::new(socket),
+        Err(_) => exit_now(1),
+    };
+    channel.fail(&go(setup, ready, &channel));
+    exit_now(1)
+}
+
+/// A process without handlers that is the first of its pid namespace is deaf to everything but
+/// SIGKILL; until it is the container's own program, it ends as any other would.
+fn wait_for_start(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let all = SigSet::all();
+    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).call("sigprocmask").on("init")?;
+    let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC).call("signalfd").on("init")?;
+    loop {
+        let mut fds = [PollFd::new(listener, PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        sys::retry(|| nix::poll::poll(&mut fds, PollTimeout::NONE)).call("poll").on("init")?;
+        let [knock, signal] = fds.map(|fd| fd.any().unwrap_or(false));
+        if signal && let Ok(Some(info)) = signals.read_signal() {
+            obey(info.ssi_signo as i32);
+        }
+        if knock {
+            return sys::socket::accept(listener).on("start.sock");
+        }
+    }
+}
+
+/// The default action of a signal: to end, but for those that are ignored or stop a process.
+fn obey(number: i32) {
+    let harmless = [
+        Signal::SIGCHLD,
+        Signal::SIGCONT,
+        Signal::SIGURG,
+        Signal::SIGWINCH,
+        Signal::SIGTSTP,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+    ];
+    if !harmless.iter().any(|signal| *signal as i32 == number) {
+        exit_now(128 + number);
+    }
+}
+
+/// Becomes the program; returns only with the reason why not.
+fn go(setup: &Setup<'_>, ready: &Ready<'_>, channel: &Channel) -> Error {
+    let Some((process, image)) = setup.plan.process.as_ref().zip(ready.image.as_ref()) else {
+        return Property::of("process").invalid("is missing, so there is nothing to start");
+    };
+    let last_steps = || -> Result<()> {
+        run_start_hooks(setup)?;
+        process.apply_last_limits()?;
+        reset_signals()?;
+        channel.report(FromInit::Executing)?;
+        let Some(filter) = &ready.filter else {
+            return Ok(());
+        };
+        filter.load().property(Property::of("linux.seccomp"))?;
+        // With noNewPrivileges nothing was kept for loading it.
+        if process.no_new_privileges { Ok(()) } else { process.finish() }
+    };
+    match last_steps() {
+        Ok(()) => process.execute(image),
+        Err(error) => error,
+    }
+}
+
+fn run_start_hooks(setup: &Setup<'_>) -> Result<()> {
+    let hooks = &setup.plan.hooks.start_container;
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    let state = setup.record.document(Status::Created, Some(nix::unistd::getpid().as_raw()));
+    let env = setup.plan.process.as_ref().map_or(&[][..], |process| process.env());
+    hooks::run(hooks, &Moment::container(&state, env))
+}
+
+/// The program begins with no signal blocked, and none ignored that our caller happened to ignore.
+fn reset_signals() -> Result<()> {
+    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
+        sys::signal::set_handler(signal, SigHandler::SigDfl).on(signal)?;
+    }
+    let none = SigSet::empty();
+    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&none), None).call("sigprocmask").on("init")
+}

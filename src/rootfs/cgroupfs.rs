@@ -1,0 +1,130 @@
+//! Mounts of type `cgroup`: the container's own cgroups, in the host's layout.
+//!
+//! Runs in: init, inside its cgroups · cgroup_namespaces(7), MNT-91
+//!
+//! With a cgroup namespace of its own the container mounts the hierarchies and sees its cgroup as
+//! their root. Without, it gets a bind mount of its own directory, read-only whatever the options
+//! say: the host's interface is not to be written to (CVE-2023-25809).
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use crate::cgroup::{Hierarchy, Version};
+use crate::error::{On as _, Result};
+use crate::sys::mount::{self as api, Attr};
+use crate::sys::{self, path};
+
+use super::mount::change;
+use super::options::Change;
+use super::resolve::InRoot;
+use super::root::Builder;
+
+pub(crate) fn mount(builder: &mut Builder<'_>, dest: &InRoot, attr: Attr) -> Result<()> {
+    let hierarchies = builder.enter_cgroups()?;
+    let own_namespace = builder.own_cgroup_namespace();
+    let attr = if own_namespace { attr } else { attr | Attr::RDONLY };
+    let target = builder.root().ensure_dir(dest, 0o755)?;
+    match hierarchies {
+        [only] if only.version == Version::V2 => {
+            let tree = view(only, own_namespace, attr).on(dest)?;
+            api::move_mount(tree.as_fd(), target.as_fd()).on(dest)
+        }
+        several => {
+            let base = tmpfs().on(dest)?;
+            api::move_mount(base.as_fd(), target.as_fd()).on(dest)?;
+            for hierarchy in several {
+                place(base.as_fd(), hierarchy, own_namespace, attr).on(format_args!("{dest} ({})", hierarchy.controllers))?;
+            }
+            change(base.as_fd(), Change { set: attr, clear: Attr::empty() }, false).on(dest)
+        }
+    }
+}
+
+/// The directory of v1's hierarchies: below it only we have written so far, so paths are safe.
+fn tmpfs() -> sys::Result<OwnedFd> {
+    let context = api::fsopen(c"tmpfs")?;
+    api::fsconfig_set(context.as_fd(), c"source", Some(c"cgroup"))?;
+    api::fsconfig_set(context.as_fd(), c"mode", Some(c"755"))?;
+    api::fsconfig_create(context.as_fd())?;
+    api::fsmount(context.as_fd(), Attr::NOSUID | Attr::NODEV | Attr::NOEXEC)
+}
+
+fn place(base: BorrowedFd<'_>, hierarchy: &Hierarchy, own_namespace: bool, attr: Attr) -> sys::Result<()> {
+    let name = sys::c_string(hierarchy.mountpoint.file_name().unwrap_or_default().as_bytes())?;
+    path::mkdirat(base, &name, 0o755)?;
+    let target = path::openat(base, &name, OFlag::O_PATH | OFlag::O_DIRECTORY, 0)?;
+    let tree = view(hierarchy, own_namespace, attr)?;
+    api::move_mount(tree.as_fd(), target.as_fd())?;
+    for alias in aliases(&hierarchy.controllers, &name) {
+        path::symlinkat(&name, base, &alias)?;
+    }
+    Ok(())
+}
+
+/// Programs look for `cpu` where the hierarchy is mounted as `cpu,cpuacct`.
+fn aliases(controllers: &str, name: &CStr) -> Vec<CString> {
+    let names = controllers.split(',').filter(|_| controllers.contains(','));
+    names.filter_map(|alias| CString::new(alias).ok()).filter(|alias| alias.as_c_str() != name).collect()
+}
+
+/// One hierarchy as the container sees it, attached nowhere yet.
+fn view(hierarchy: &Hierarchy, own_namespace: bool, attr: Attr) -> sys::Result<OwnedFd> {
+    if own_namespace {
+        match fresh(hierarchy, attr) {
+            // A user namespace that does not own the cgroup namespace.
+            Err(sys::Error { errno: Errno::EPERM | Errno::EBUSY, .. }) => {}
+            result => return result,
+        }
+    }
+    let dir = path::open(&sys::c_path(&hierarchy.dir)?, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+    let tree = api::open_tree(dir.as_fd(), sys::EMPTY, true)?;
+    change(tree.as_fd(), Change { set: attr, clear: Attr::empty() }, true)?;
+    Ok(tree)
+}
+
+fn fresh(hierarchy: &Hierarchy, attr: Attr) -> sys::Result<OwnedFd> {
+    let kind = if hierarchy.version == Version::V2 { c"cgroup2" } else { c"cgroup" };
+    let context = api::fsopen(kind)?;
+    api::fsconfig_set(context.as_fd(), c"source", Some(c"cgroup"))?;
+    if hierarchy.version == Version::V1 {
+        for option in v1_options(&hierarchy.controllers) {
+            match option.split_once('=') {
+                Some((key, value)) => {
+                    api::fsconfig_set(context.as_fd(), &sys::c_string(key)?, Some(&sys::c_string(value)?))?;
+                }
+                None => api::fsconfig_set(context.as_fd(), &sys::c_string(option)?, None)?,
+            }
+        }
+    }
+    api::fsconfig_create(context.as_fd())?;
+    api::fsmount(context.as_fd(), attr)
+}
+
+/// `cpu,cpuacct`, or `none,name=systemd` for a hierarchy without controllers.
+fn v1_options(controllers: &str) -> Vec<&str> {
+    let named = controllers.starts_with("name=").then_some("none");
+    named.into_iter().chain(controllers.split(',')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_v1_hierarchies() {
+        assert_eq!(v1_options("memory"), ["memory"]);
+        assert_eq!(v1_options("cpu,cpuacct"), ["cpu", "cpuacct"]);
+        assert_eq!(v1_options("name=systemd"), ["none", "name=systemd"]);
+    }
+
+    #[test]
+    fn aliases_of_joined_controllers() {
+        assert_eq!(aliases("cpu,cpuacct", c"cpu,cpuacct"), [CString::from(c"cpu"), c"cpuacct".into()]);
+        assert_eq!(aliases("cpu,cpuacct", c"cpu"), [CString::from(c"cpuacct")]);
+        assert!(aliases("memory", c"memory").is_empty());
+    }
+}

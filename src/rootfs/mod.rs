@@ -1,0 +1,75 @@
+//! The container's file system: what is planned, and the order in which init builds it.
+//!
+//! Runs in: parent (compile), init (build, finish) · config.md#root, #mounts
+
+pub(crate) mod cgroupfs;
+pub(crate) mod copyup;
+pub(crate) mod device;
+pub(crate) mod mask;
+pub(crate) mod mount;
+pub(crate) mod options;
+pub(crate) mod resolve;
+pub(crate) mod root;
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use crate::error::{Property, Result};
+use crate::spec::Config;
+
+pub(crate) use mount::MountStep;
+pub(crate) use resolve::{InRoot, Root};
+pub(crate) use root::{Builder, Cgroups, Switch};
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) root: root::Plan,
+    pub(crate) mounts: Vec<MountStep>,
+    /// None where the host's /dev is bound: its nodes are not ours to touch.
+    devices: Option<Vec<device::Node>>,
+    masks: mask::Plan,
+}
+
+impl Plan {
+    pub(crate) fn compile(config: &Config, bundle: &Path, switch: Switch) -> Result<Self> {
+        let root = root::Plan::compile(config, bundle, switch)?;
+        let mounts: Vec<MountStep> = (config.mounts.iter().enumerate())
+            .map(|(index, mount)| MountStep::compile(index, mount, bundle))
+            .collect::<Result<_>>()?;
+        if config.linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()) && selinux_is_on() {
+            return Err(Property::of("linux.mountLabel").unsupported("SELinux labels"));
+        }
+        let nodes = device::compile(&config.linux.devices)?;
+        let devices = (!mounts.iter().any(|step| step.binds("/dev"))).then_some(nodes);
+        let masks = mask::Plan::compile(&config.linux.masked_paths, &config.linux.readonly_paths)?;
+        Ok(Self { root, mounts, devices, masks })
+    }
+
+    /// Parent: bind sources that init could not reach with its own ids.
+    pub(crate) fn open_sources(&self) -> Result<Vec<Option<OwnedFd>>> {
+        self.mounts.iter().map(MountStep::open).collect()
+    }
+
+    /// Init: everything that is mounted, and /dev.
+    pub(crate) fn build(&self, builder: &mut Builder<'_>, sources: Vec<Option<OwnedFd>>) -> Result<()> {
+        let mut sources = sources.into_iter();
+        for step in &self.mounts {
+            step.apply(builder, sources.next().flatten())?;
+        }
+        builder.enter_cgroups()?;
+        let Some(devices) = &self.devices else {
+            return Ok(());
+        };
+        devices.iter().try_for_each(|node| node.apply(builder))?;
+        device::links(builder)
+    }
+
+    /// Init, after the last hook that may add mounts: what hides and protects.
+    pub(crate) fn mask(&self, builder: &Builder<'_>) -> Result<()> {
+        self.masks.apply(builder)
+    }
+}
+
+fn selinux_is_on() -> bool {
+    Path::new("/sys/fs/selinux/enforce").exists()
+}
