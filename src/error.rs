@@ -84,8 +84,8 @@ pub(crate) enum Kind {
     #[error("{property} ({path}): {reason}")]
     Hook { property: Property, path: String, reason: String },
     /// Init's own error, told to the parent before init died (`sync::Report`).
-    #[error("{0}")]
-    Init(String),
+    #[error("{text}")]
+    Init { text: String, hook: bool },
     /// Anything whose text says it all: wrong usage, unreadable JSON, an unknown signal.
     #[error("{0}")]
     Other(String),
@@ -136,6 +136,11 @@ impl Error {
 
     pub(crate) fn kind(&self) -> &Kind {
         &self.0
+    }
+
+    /// Whether a hook failed: then the container is destroyed (runtime.md#lifecycle).
+    pub(crate) fn is_hook(&self) -> bool {
+        matches!(self.kind(), Kind::Hook { .. } | Kind::Init { hook: true, .. })
     }
 
     /// The errno behind a failed system call.

@@ -60,6 +60,8 @@ pub(crate) enum FromInit {
     Ready = b'y',
     Executing = b'x',
     Failed = b'!',
+    /// `Failed`, because of a hook.
+    HookFailed = b'?',
 }
 
 /// Which of the optional messages this container needs.
@@ -119,7 +121,8 @@ impl Channel {
     pub(crate) fn fail(&self, error: &Error) {
         let mut text = error.to_string();
         text.truncate((0..=text.len().min(LONGEST - 1)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
-        let mut message = vec![FromInit::Failed as u8];
+        let tag = if error.is_hook() { FromInit::HookFailed } else { FromInit::Failed };
+        let mut message = vec![tag as u8];
         message.extend_from_slice(text.as_bytes());
         let _ = socket::send(self.fd(), &message, &[]);
     }
@@ -137,8 +140,10 @@ impl Channel {
                 return Ok(Some(message));
             }
         }
-        if *tag == FromInit::Failed as u8 {
-            return Err(Kind::Init(String::from_utf8_lossy(text).into_owned()).into());
+        for (message, hook) in [(FromInit::Failed, false), (FromInit::HookFailed, true)] {
+            if *tag == message as u8 {
+                return Err(Kind::Init { text: String::from_utf8_lossy(text).into_owned(), hook }.into());
+            }
         }
         Err(Error::other("init sent an unknown message"))
     }

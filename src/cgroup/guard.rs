@@ -67,6 +67,11 @@ impl Guard {
         Record { groups: self.groups.clone() }
     }
 
+    /// Whether there is a cgroup to join at all.
+    pub(crate) fn is_managed(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
     /// v2: what CLONE_INTO_CGROUP takes.
     pub(crate) fn birth(&self) -> Option<BorrowedFd<'_>> {
         let unified = self.groups.first()?.version == Version::V2;

@@ -6,7 +6,7 @@ use clap::{ArgMatches, Command, value_parser};
 
 use super::args::{self, id, option, path, path_of, switch};
 use super::{Entry, Global};
-use crate::container::CreateOptions;
+use crate::container::{self, CreateOptions};
 use crate::error::{Error, Result};
 
 pub(super) const ENTRY: Entry = Entry { name: "create", about: "Create a container from a bundle", args, run };
@@ -31,8 +31,8 @@ pub(super) fn common_args(command: Command) -> Command {
 }
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
-    let options = options(global, matches, false)?;
-    Err(Error::other(format!("create is not there yet: {options:?}")))
+    container::create::create(&options(global, matches, false)?)?;
+    Ok(0)
 }
 
 pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -> Result<CreateOptions> {

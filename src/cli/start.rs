@@ -7,7 +7,7 @@ use clap::{ArgMatches, Command};
 use super::args::{self, id};
 use super::{Entry, Global};
 use crate::container::Container;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 pub(super) const ENTRY: Entry = Entry { name: "start", about: "Run the process of a created container", args, run };
 
@@ -16,6 +16,6 @@ fn args(command: Command) -> Command {
 }
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
-    let container = Container::find(&global.root, &args::container_id(matches)?)?;
-    Err(Error::other(format!("start is not there yet: {container:?}")))
+    Container::find(&global.root, &args::container_id(matches)?)?.start()?;
+    Ok(0)
 }

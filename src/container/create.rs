@@ -24,7 +24,7 @@ use crate::plan::Plan;
 use crate::spec;
 use crate::sync::{self, Channel, FromInit, Rendezvous, ToInit};
 use crate::sys::clone::{ChildOf, Process, clone3};
-use crate::sys::{self, Call as _, prctl, socket};
+use crate::sys::{self, prctl, socket};
 use crate::terminal::Console;
 
 use super::state::{Init, START_SOCKET};
@@ -96,7 +96,8 @@ impl Creation<'_> {
         let cgroup = self.plan.cgroup.create()?;
         let listener = socket::listen(dir.fd(), START_SOCKET).on(START_SOCKET)?;
         let Prepared { rootfs, joined, sources, console } = prepared;
-        let launch = Launching { creation: self, cgroup: &cgroup, listener, rootfs, joined, sources, console: console.as_ref() };
+        let launch =
+            Launching { creation: self, cgroup: &cgroup, listener, rootfs, joined, sources, console: console.as_ref() };
         let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
         self.serve(&mut init, &channel, &cgroup, rendezvous)?;
         self.record.init = Some(Init { pid: init.pid.as_raw(), start_time: start_time(init.pid.as_raw())? });
@@ -113,7 +114,13 @@ impl Creation<'_> {
     }
 
     /// Does for init what it cannot do itself, in the order of `sync`, until it is ready.
-    fn serve(&mut self, init: &mut InitGuard, channel: &Channel, cgroup: &cgroup::Guard, needs: Rendezvous) -> Result<()> {
+    fn serve(
+        &mut self,
+        init: &mut InitGuard,
+        channel: &Channel,
+        cgroup: &cgroup::Guard,
+        needs: Rendezvous,
+    ) -> Result<()> {
         let plan = self.plan;
         if needs.mapped {
             plan.namespaces.ids.apply(self.host, init.pid)?;
@@ -143,7 +150,10 @@ impl Creation<'_> {
         }
         if let Some(seccomp) = plan.seccomp.as_ref().filter(|_| needs.filter) {
             let filter = seccomp.build()?.to_bytes();
-            channel.tell(ToInit::Filter, &[sys::fd::memory(c"filter", &filter).property(Property::of("linux.seccomp"))?])?;
+            channel.tell(
+                ToInit::Filter,
+                &[sys::fd::memory(c"filter", &filter).property(Property::of("linux.seccomp"))?],
+            )?;
         }
         init.expect(channel, FromInit::Ready)
     }
@@ -269,7 +279,9 @@ impl InitGuard {
 
     fn cause_of_death(&mut self) -> Error {
         Error::other(match self.reap() {
-            Ok(WaitStatus::Signaled(_, signal, _)) => format!("init was killed by {signal} while the container was made"),
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                format!("init was killed by {signal} while the container was made")
+            }
             Ok(WaitStatus::Exited(_, code)) => format!("init exited with status {code} while the container was made"),
             _ => "init died while the container was made".to_owned(),
         })

@@ -2,10 +2,12 @@
 //!
 //! Runs in: parent · runtime.md
 
+pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod id;
 pub(crate) mod kill;
 pub(crate) mod list;
+pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod status;
 

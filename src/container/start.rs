@@ -4,7 +4,7 @@
 
 use std::os::fd::AsFd as _;
 
-use crate::error::{Error, Kind, On as _, Result};
+use crate::error::{Error, On as _, Result};
 use crate::hooks::{self, Moment};
 use crate::sync::{Channel, FromInit};
 use crate::sys::socket;
@@ -18,14 +18,11 @@ impl Container {
     pub(crate) fn start(&self) -> Result<()> {
         self.dir.lock()?;
         let done = self.check_startable().and_then(|()| self.let_go());
-        let unlocked = self.dir.unlock();
-        if let Err(error) = done {
-            if error.is_hook() {
-                self.destroy()?;
-            }
-            return Err(error);
+        if done.as_ref().is_err_and(Error::is_hook) {
+            self.destroy()?;
         }
-        unlocked
+        let unlocked = self.dir.unlock();
+        done.and(unlocked)
     }
 
     fn check_startable(&self) -> Result<()> {

@@ -14,15 +14,19 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use nix::unistd::UnlinkatFlags;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Status};
+use super::{ContainerId, CreateOptions, Status};
 use crate::cgroup;
+use crate::clock::Utc;
 use crate::error::{Error, On as _, Result};
 use crate::hooks::Hook;
+use crate::plan::Plan;
 use crate::spec::map::Map;
+use crate::spec::{self, Config};
 use crate::sys::{self, Call as _};
 
 /// The socket at which init waits for `start`; gone once the container runs.
@@ -90,6 +94,24 @@ pub(crate) struct Document<'a> {
 }
 
 impl Record {
+    /// What `create` is about to make, written down before the first effect.
+    pub(crate) fn intent(config: &Config, plan: &Plan, options: &CreateOptions) -> Self {
+        Self {
+            oci_version: spec::VERSION.to_owned(),
+            id: options.id.to_string(),
+            bundle: options.bundle.clone(),
+            rootfs: plan.rootfs.root.path.clone(),
+            created: Utc::now().to_string(),
+            owner: nix::unistd::getuid().to_string(),
+            annotations: config.annotations.clone(),
+            init: None,
+            has_process: plan.process.is_some(),
+            own_pid_namespace: plan.namespaces.makes(CloneFlags::CLONE_NEWPID),
+            cgroup: plan.cgroup.record(),
+            hooks: LaterHooks { poststart: plan.hooks.poststart.clone(), poststop: plan.hooks.poststop.clone() },
+        }
+    }
+
     /// The state as JSON in one line, for the standard input of hooks.
     pub(crate) fn document(&self, status: Status, pid: Option<i32>) -> Vec<u8> {
         // Strings and numbers only: there is nothing in it that could fail.

@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::container::Status;
@@ -100,7 +100,7 @@ fn run_start_hooks(setup: &Setup<'_>) -> Result<()> {
 /// The program begins with no signal blocked, and none ignored that our caller happened to ignore.
 fn reset_signals() -> Result<()> {
     for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
-        sys::signal::set_handler(signal, SigHandler::SigDfl).on(signal)?;
+        sys::signal::default_action(signal as i32).on(signal)?;
     }
     let none = SigSet::empty();
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&none), None).call("sigprocmask").on("init")

@@ -20,8 +20,8 @@ use crate::container::{Record, Status};
 use crate::error::{For as _, On as _, Property, Result};
 use crate::hooks::{self, Moment};
 use crate::host::Host;
-use crate::namespace::enter::{self, Launch};
 use crate::namespace::Joined;
+use crate::namespace::enter::{self, Launch};
 use crate::plan::Plan;
 use crate::process;
 use crate::rootfs::{Builder, InRoot, Root, device};
@@ -153,7 +153,9 @@ fn become_root_inside(plan: &Plan) -> Result<()> {
 
 fn set_names(plan: &Plan) -> Result<()> {
     if let Some(name) = &plan.names.host {
-        nix::unistd::sethostname(name.to_string_lossy().as_ref()).call("sethostname").property(Property::of("hostname"))?;
+        nix::unistd::sethostname(name.to_string_lossy().as_ref())
+            .call("sethostname")
+            .property(Property::of("hostname"))?;
     }
     if let Some(name) = &plan.names.domain {
         sys::ids::setdomainname(name).property(Property::of("domainname"))?;
@@ -179,7 +181,9 @@ fn private_proc() -> Result<OwnedFd> {
         api::fsmount(context.as_fd(), Attr::NOSUID | Attr::NODEV | Attr::NOEXEC)
     });
     match mounted {
-        Err(sys::Error { errno: Errno::EPERM, .. }) => sys::path::open(c"/proc", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/proc"),
+        Err(sys::Error { errno: Errno::EPERM, .. }) => {
+            sys::path::open(c"/proc", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/proc")
+        }
         result => result.on("proc"),
     }
 }

@@ -67,6 +67,14 @@ impl Plan {
         })
     }
 
+    pub(crate) fn cwd(&self) -> &CStr {
+        &self.cwd
+    }
+
+    pub(crate) fn env(&self) -> &[CString] {
+        &self.env
+    }
+
     /// Parent, before the clone: limits that init could not raise itself.
     pub(crate) fn raise_limits(&self) -> Result<()> {
         rlimit::raise(&self.rlimits)

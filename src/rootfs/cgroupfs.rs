@@ -24,11 +24,11 @@ use super::resolve::InRoot;
 use super::root::Builder;
 
 pub(crate) fn mount(builder: &mut Builder<'_>, dest: &InRoot, attr: Attr) -> Result<()> {
-    let hierarchies = builder.enter_cgroups()?;
+    builder.enter_cgroups()?;
     let own_namespace = builder.own_cgroup_namespace();
     let attr = if own_namespace { attr } else { attr | Attr::RDONLY };
     let target = builder.root().ensure_dir(dest, 0o755)?;
-    match hierarchies {
+    match builder.hierarchies() {
         [only] if only.version == Version::V2 => {
             let tree = view(only, own_namespace, attr).on(dest)?;
             api::move_mount(tree.as_fd(), target.as_fd()).on(dest)
@@ -37,7 +37,8 @@ pub(crate) fn mount(builder: &mut Builder<'_>, dest: &InRoot, attr: Attr) -> Res
             let base = tmpfs().on(dest)?;
             api::move_mount(base.as_fd(), target.as_fd()).on(dest)?;
             for hierarchy in several {
-                place(base.as_fd(), hierarchy, own_namespace, attr).on(format_args!("{dest} ({})", hierarchy.controllers))?;
+                place(base.as_fd(), hierarchy, own_namespace, attr)
+                    .on(format_args!("{dest} ({})", hierarchy.controllers))?;
             }
             change(base.as_fd(), Change { set: attr, clear: Attr::empty() }, false).on(dest)
         }

@@ -107,7 +107,9 @@ impl Node {
             }
             Err(sys::Error { errno: Errno::EEXIST, .. }) => self.verify(parent.as_fd(), &name).map(drop),
             // No user namespace but the first may make devices: borrow the host's.
-            Err(sys::Error { errno: Errno::EPERM, .. }) if self.kind != SFlag::S_IFIFO => self.borrow(parent.as_fd(), &name),
+            Err(sys::Error { errno: Errno::EPERM, .. }) if self.kind != SFlag::S_IFIFO => {
+                self.borrow(parent.as_fd(), &name)
+            }
             Err(error) => Err(error.on(&self.path)),
         }
     }
@@ -129,7 +131,8 @@ impl Node {
 
     fn borrow(&self, parent: BorrowedFd<'_>, name: &CString) -> Result<()> {
         let host = sys::c_string(self.path.as_str()).on(&self.path)?;
-        let node = path::open(&host, OFlag::O_PATH | OFlag::O_NOFOLLOW).on(format_args!("{} of the host", self.path))?;
+        let node =
+            path::open(&host, OFlag::O_PATH | OFlag::O_NOFOLLOW).on(format_args!("{} of the host", self.path))?;
         if !self.is(node.as_fd()).on(&self.path)? {
             return Err(Error::other(format!("{}: the host's {} is another device", self.property, self.path)));
         }
@@ -206,7 +209,8 @@ mod tests {
 
     #[test]
     fn a_listed_device_replaces_its_default() {
-        let json = r#"[{"type": "c", "path": "/dev/tty", "major": 5, "minor": 0, "fileMode": 384, "uid": 7, "gid": 8}]"#;
+        let json =
+            r#"[{"type": "c", "path": "/dev/tty", "major": 5, "minor": 0, "fileMode": 384, "uid": 7, "gid": 8}]"#;
         let nodes = compile_json(json).unwrap();
         assert_eq!(nodes.len(), 6);
         let tty = nodes.last().unwrap();

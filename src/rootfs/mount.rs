@@ -34,12 +34,20 @@ pub(crate) struct MountStep {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    Bind { source: CString, recursive: bool },
-    Fs { kind: CString, source: Option<CString> },
+    Bind {
+        source: CString,
+        recursive: bool,
+    },
+    Fs {
+        kind: CString,
+        source: Option<CString>,
+    },
     /// The container's view of its cgroups, whatever the host's layout.
     Cgroup,
     /// New attributes for what an earlier entry has mounted.
-    Remount { bind: bool },
+    Remount {
+        bind: bool,
+    },
 }
 
 impl MountStep {
@@ -207,7 +215,8 @@ fn what(mount: &Mount, options: &Options, property: Property, bundle: &Path) -> 
     if options.bind.is_some() || kind == "bind" {
         let source = mount.source.as_deref().filter(|source| !source.is_empty());
         let source = source.ok_or_else(|| property.field("source").invalid("a bind mount needs one"))?;
-        let source = sys::c_path(&bundle.join(source)).map_err(|_| property.field("source").invalid("has a NUL byte"))?;
+        let source =
+            sys::c_path(&bundle.join(source)).map_err(|_| property.field("source").invalid("has a NUL byte"))?;
         return Ok(What::Bind { source, recursive: options.bind != Some(Bind::One) });
     }
     match kind {

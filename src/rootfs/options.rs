@@ -163,11 +163,9 @@ impl Options {
                 change.set = (change.set - Attr::ATIME) | set;
                 change.clear |= Attr::ATIME;
             }
-            Flag | Hint => self.data.push(Data {
-                key: c_string(name, property)?,
-                value: None,
-                hint: matches!(effect, Hint),
-            }),
+            Flag | Hint => {
+                self.data.push(Data { key: c_string(name, property)?, value: None, hint: matches!(effect, Hint) })
+            }
             Effect::Propagation(kind) => self.propagation.push((kind, recursive)),
             Effect::Bind(bind) => self.bind = Some(bind),
             Effect::Remount => self.remount = true,
@@ -253,15 +251,23 @@ mod tests {
     /// MNT-08
     #[test]
     fn other_words_are_the_file_systems_in_order() {
-        let words: Vec<(String, Option<String>)> = compile(&["size=1k,mode=755", "nosuid", "newinstance", "lowerdir=/a\\,b"])
-            .data
-            .iter()
-            .map(|data| (data.key.to_string_lossy().into(), data.value.as_ref().map(|v| v.to_string_lossy().into())))
-            .collect();
+        let words: Vec<(String, Option<String>)> =
+            compile(&["size=1k,mode=755", "nosuid", "newinstance", "lowerdir=/a\\,b"])
+                .data
+                .iter()
+                .map(|data| {
+                    (data.key.to_string_lossy().into(), data.value.as_ref().map(|v| v.to_string_lossy().into()))
+                })
+                .collect();
         let pair = |key: &str, value: Option<&str>| (key.to_owned(), value.map(str::to_owned));
         assert_eq!(
             words,
-            [pair("size", Some("1k")), pair("mode", Some("755")), pair("newinstance", None), pair("lowerdir", Some("/a\\,b"))]
+            [
+                pair("size", Some("1k")),
+                pair("mode", Some("755")),
+                pair("newinstance", None),
+                pair("lowerdir", Some("/a\\,b"))
+            ]
         );
     }
 

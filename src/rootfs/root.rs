@@ -33,7 +33,7 @@ pub(crate) enum Switch {
 pub(crate) struct Plan {
     /// Absolute, on the host.
     pub(crate) path: PathBuf,
-    readonly: bool,
+    pub(crate) readonly: bool,
     propagation: Option<(Propagation, bool)>,
     pub(crate) switch: Switch,
 }
@@ -49,7 +49,9 @@ impl Plan {
         match metadata {
             Ok(metadata) if metadata.is_dir() => {}
             Ok(_) => return Err(PATH.invalid(format!("{} is not a directory", path.display()))),
-            Err(error) => return Err(PATH.invalid(format!("{}: {}", path.display(), crate::error::io_meaning(&error)))),
+            Err(error) => {
+                return Err(PATH.invalid(format!("{}: {}", path.display(), crate::error::io_meaning(&error))));
+            }
         }
         let propagation = config.linux.rootfs_propagation.as_deref().filter(|written| !written.is_empty());
         Ok(Self { path, readonly: root.readonly, propagation: propagation.map(propagation_of).transpose()?, switch })
@@ -104,7 +106,9 @@ impl<'a> Builder<'a> {
         let host = path::open(c"/", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/")?;
         api::set_propagation(host.as_fd(), Propagation::Slave, true).on("/ of the host").property(PROPAGATION)?;
         if !plan.is_shared() {
-            api::set_propagation(tree.as_fd(), Propagation::Slave, true).on(plan.path.display()).property(PROPAGATION)?;
+            api::set_propagation(tree.as_fd(), Propagation::Slave, true)
+                .on(plan.path.display())
+                .property(PROPAGATION)?;
         }
         api::move_mount(tree.as_fd(), here.as_fd()).on(plan.path.display()).property(PATH)?;
         Ok(Self { root: tree, proc: None, cgroups })
@@ -114,9 +118,12 @@ impl<'a> Builder<'a> {
         Root(self.root.as_fd())
     }
 
-    pub(crate) fn enter_cgroups(&mut self) -> Result<&[Hierarchy]> {
-        self.cgroups.enter()?;
-        Ok(self.cgroups.hierarchies())
+    pub(crate) fn enter_cgroups(&mut self) -> Result<()> {
+        self.cgroups.enter()
+    }
+
+    pub(crate) fn hierarchies(&self) -> &[Hierarchy] {
+        self.cgroups.hierarchies()
     }
 
     pub(crate) fn own_cgroup_namespace(&self) -> bool {

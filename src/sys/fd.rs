@@ -64,6 +64,21 @@ pub(crate) fn standard(fd: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
+/// A file in memory with this content, for somebody else to read from its beginning.
+pub(crate) fn memory(name: &std::ffi::CStr, content: &[u8]) -> Result<OwnedFd> {
+    let fd = nix::sys::memfd::memfd_create(name, nix::sys::memfd::MFdFlags::MFD_CLOEXEC).call("memfd_create")?;
+    nix::sys::uio::pwrite(&fd, content, 0).call("pwrite")?;
+    Ok(fd)
+}
+
+/// All that a file holds, from its beginning on.
+pub(crate) fn contents(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    let mut content = vec![0; usize::try_from(fstat(fd)?.st_size).unwrap_or(0)];
+    let length = nix::sys::uio::pread(fd, &mut content, 0).call("pread")?;
+    content.truncate(length);
+    Ok(content)
+}
+
 /// The number of a descriptor, for `/proc/self/fd/N`.
 pub(crate) fn number(fd: impl AsFd) -> RawFd {
     fd.as_fd().as_raw_fd()

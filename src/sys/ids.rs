@@ -37,6 +37,11 @@ pub(crate) fn fchown_user(fd: BorrowedFd, uid: u32) -> Result<()> {
 }
 
 /// Sets the umask and returns the one before.
+pub(crate) fn setdomainname(name: &CStr) -> Result<()> {
+    // SAFETY: the kernel reads as many bytes as the name has.
+    Errno::result(unsafe { libc::setdomainname(name.as_ptr(), name.to_bytes().len()) }).call("setdomainname").map(drop)
+}
+
 pub(crate) fn umask(mask: u32) -> u32 {
     nix::sys::stat::umask(Mode::from_bits_truncate(mask)).bits()
 }

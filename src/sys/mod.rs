@@ -19,6 +19,7 @@ pub(crate) mod path;
 pub(crate) mod pidfd;
 pub(crate) mod prctl;
 pub(crate) mod seccomp;
+pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod stdio;

@@ -15,7 +15,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::{Call as _, Error, Result, retry};
+use super::{Call as _, Error, Result, retry, signal};
 
 /// What to execute, and what it gets.
 #[derive(Debug)]
@@ -103,21 +103,9 @@ fn keep_exit_statuses() -> Result<()> {
         action.sa_sigaction == libc::SIG_IGN
     };
     if ignored {
-        default_action(libc::SIGCHLD)?;
+        signal::default_action(libc::SIGCHLD)?;
     }
     Ok(())
-}
-
-/// The raw call, as glibc's refuses the signals that it keeps to itself, which may be ignored too.
-fn default_action(signal: c_int) -> Result<()> {
-    // The kernel's `struct sigaction`: SIG_DFL, no flags, an empty mask.
-    let action = [0_u64; 4];
-    // SAFETY: the kernel only reads `action`; a handler of ours, should there be one, is never run again.
-    let result = unsafe {
-        let old: *mut c_void = ptr::null_mut();
-        libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), old, size_of::<u64>())
-    };
-    Errno::result(result).map(drop).call("rt_sigaction")
 }
 
 /// Returns when the child has executed or exited (CLONE_VFORK).
@@ -175,9 +163,9 @@ impl Entry {
             if !self.directory.is_null() {
                 libc::chdir(self.directory);
             }
-            for signal in 1..=libc::SIGRTMAX() {
+            for number in 1..=libc::SIGRTMAX() {
                 // Refused for KILL and STOP, which are never ignored.
-                let _ = default_action(signal);
+                let _ = signal::default_action(number);
             }
             let mut none: libc::sigset_t = mem::zeroed();
             libc::sigemptyset(&raw mut none);
