@@ -24,6 +24,7 @@ pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod stdio;
 pub(crate) mod tty;
+pub(crate) mod wait;
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
