@@ -218,7 +218,8 @@ impl StateDir {
         let mut text = Vec::with_capacity(2048);
         match nix::fcntl::openat(&self.dir, RECORD, flags, Mode::empty()) {
             Err(Errno::ENOENT) => return Ok(None),
-            file => File::from(file.call("openat").on(self.file(RECORD))?).read_to_end(&mut text),
+            // Of no known size, so that nobody asks for it: it fits, as a rule.
+            file => File::from(file.call("openat").on(self.file(RECORD))?).take(u64::MAX).read_to_end(&mut text),
         }
         .call("read")
         .on(self.file(RECORD))?;

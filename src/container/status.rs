@@ -3,6 +3,8 @@
 //! Runs in: parent · runtime.md#state, #lifecycle
 
 use std::fmt::{self, Display};
+use std::fs::File;
+use std::io::Read as _;
 
 use nix::errno::Errno;
 use serde::Serialize;
@@ -11,7 +13,7 @@ use super::Container;
 use super::state::{Init, START_SOCKET};
 use crate::cgroup::Cgroup;
 use crate::error::{On as _, Result};
-use crate::sys::Call as _;
+use crate::sys::{self, Call as _};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,21 +60,18 @@ impl Container {
 
 /// Whether this very process runs: not a zombie, not another one with the same pid.
 pub(crate) fn is_alive(init: Init) -> Result<bool> {
-    let path = format!("/proc/{}/stat", init.pid);
-    match std::fs::read(&path).call("read") {
-        Ok(text) => Ok(Stat::parse(&text).is_some_and(|stat| stat.is_alive() && stat.start_time == init.start_time)),
+    match Stat::read(init.pid) {
+        Ok(stat) => Ok(stat.is_alive() && stat.start_time == init.start_time),
         // Gone before the file was opened, or while it was read.
         Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ESRCH) => Ok(false),
-        Err(error) => Err(error.on(path)),
+        Err(error) => Err(error.on(format_args!("/proc/{}/stat", init.pid))),
     }
 }
 
 /// When a process started, for its record.
 pub(crate) fn start_time(pid: i32) -> Result<u64> {
-    let path = format!("/proc/{pid}/stat");
-    let text = std::fs::read(&path).call("read").on(&path)?;
-    let gone = || crate::sys::Error { call: "read", errno: Errno::ESRCH }.on(&path);
-    Stat::parse(&text).map(|stat| stat.start_time).ok_or_else(gone)
+    let stat = Stat::read(pid).on(format_args!("/proc/{pid}/stat"))?;
+    Ok(stat.start_time)
 }
 
 /// What proc_pid_stat(5) tells about a process.
@@ -84,6 +83,16 @@ struct Stat {
 }
 
 impl Stat {
+    /// Longest: 52 numbers of up to 20 digits.
+    const LONGEST: usize = 2048;
+
+    fn read(pid: i32) -> sys::Result<Self> {
+        let file = File::open(format!("/proc/{pid}/stat")).call("open")?;
+        let mut text = [0; Self::LONGEST];
+        let length = (&file).read(&mut text).call("read")?;
+        Self::parse(&text[..length]).ok_or(sys::Error { call: "read", errno: Errno::EBADMSG })
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         // The name is in parentheses, and may itself hold blanks and parentheses.
         let after_name = text.iter().rposition(|&byte| byte == b')')? + 1;
