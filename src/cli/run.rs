@@ -6,7 +6,8 @@ use clap::{ArgMatches, Command};
 
 use super::args::switch;
 use super::{Entry, Global, create};
-use crate::error::{Error, Result};
+use crate::container::run::{self, RunOptions};
+use crate::error::Result;
 
 pub(super) const ENTRY: Entry = Entry { name: "run", about: "Create a container and run its process", args, run };
 
@@ -19,6 +20,11 @@ fn args(command: Command) -> Command {
 }
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
-    let options = create::options(global, matches, !matches.get_flag("detach"))?;
-    Err(Error::other(format!("run is not there yet: {options:?}")))
+    let detach = matches.get_flag("detach");
+    let options = create::options(global, matches, !detach)?;
+    if detach {
+        return run::detached(&options).map(|()| 0);
+    }
+    let run = RunOptions { keep: matches.get_flag("keep"), subreaper: !matches.get_flag("no-subreaper") };
+    run::foreground(&options, run)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::state::{Init, START_SOCKET};
-use super::{Container, ContainerId, Status, kill};
+use super::{Container, ContainerId, StateDir, Status, kill};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, On as _, Result};
 use crate::hooks::{self, Moment};
@@ -31,10 +31,10 @@ pub(crate) fn delete(root: &Path, id: &ContainerId, force: bool) -> Result<()> {
 }
 
 fn remove_traces(root: &Path, id: &ContainerId) -> Result<()> {
-    match super::StateDir::open(root, id)? {
-        Some(dir) if !dir.is_locked()? => dir.remove(),
-        _ => Ok(()),
-    }
+    let Some(dir) = StateDir::open(root, id)? else { return Ok(()) };
+    // Somebody may be about to claim it.
+    dir.lock()?;
+    if dir.load()?.is_none() { dir.remove() } else { Ok(()) }
 }
 
 fn remove(mut container: Container, force: bool) -> Result<()> {

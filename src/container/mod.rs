@@ -7,6 +7,7 @@ pub(crate) mod delete;
 pub(crate) mod id;
 pub(crate) mod kill;
 pub(crate) mod list;
+pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod status;

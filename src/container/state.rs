@@ -102,7 +102,7 @@ impl Record {
             bundle: options.bundle.clone(),
             rootfs: plan.rootfs.root.path.clone(),
             created: Utc::now().to_string(),
-            owner: nix::unistd::getuid().to_string(),
+            owner: user_name(nix::unistd::getuid().as_raw()),
             annotations: config.annotations.clone(),
             init: None,
             has_process: plan.process.is_some(),
@@ -272,6 +272,23 @@ impl StateDir {
     }
 }
 
+/// As /etc/passwd has it: without a dynamic libc there is no other source. A number, failing that.
+fn user_name(uid: u32) -> String {
+    if uid == 0 {
+        return "root".to_owned();
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name_in(&passwd, uid).map_or_else(|| uid.to_string(), str::to_owned)
+}
+
+fn name_in(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
+}
+
 /// Only root, or the user whose containers these are, may look. The sticky bit on directories above
 /// keeps clean-up of `$XDG_RUNTIME_DIR` away (XDG Base Directory Specification).
 fn make_dir(path: &Path) -> Result<()> {
@@ -360,6 +377,13 @@ mod tests {
                 + r#""rootfs":"/bundle/rootfs","created":"2026-01-31T12:00:00.000000001Z","#
                 + r#""annotations":{"b":"1","a":"2"},"owner":"root"}"#
         );
+    }
+
+    #[test]
+    fn owners_by_name() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n+\nada:x:1000:100:Ada:/home/ada:/bin/sh\n";
+        assert_eq!(name_in(passwd, 1000), Some("ada"));
+        assert_eq!(name_in(passwd, 100), None);
     }
 
     /// RT-41
