@@ -71,7 +71,7 @@ fn go(setup: &Setup<'_>, ready: &Ready<'_>, channel: &Channel) -> Error {
     };
     let last_steps = || -> Result<()> {
         run_start_hooks(setup)?;
-        process.apply_last_limits()?;
+        process.apply_limits()?;
         reset_signals()?;
         channel.report(FromInit::Executing)?;
         let Some(filter) = &ready.filter else {

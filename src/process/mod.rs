@@ -4,13 +4,14 @@
 //!
 //! Init calls, inside the container's root, in this order:
 //! ```text
-//! assume      cwd · stdio · bounding set · ids · capabilities · cwd · program · limits · descriptors
-//!             (a filter without noNewPrivileges is loaded here, then)
-//! finish      what was kept for loading it goes too
-//!             ... Ready, and the wait for `start` ...
-//! execute     the last limits · (a filter with noNewPrivileges) · execve
+//! assume         cwd · stdio · bounding set · ids · capabilities · cwd · program · descriptors
+//!                ... Ready, and the wait for `start` ...
+//! apply_limits
+//!                (the filter is loaded here)
+//! finish         a capability kept for loading it goes too
+//! execute
 //! ```
-//! Whatever needs the file system or may be missing in a filter comes before `finish`.
+//! Under a filter nothing is called but capset, which a filter for containers allows, and execve.
 
 pub(crate) mod caps;
 mod env;
@@ -100,7 +101,6 @@ impl Plan {
             self.change_directory(context.root)?;
         }
         let image = self.find_program(context.root)?;
-        rlimit::apply(self.rlimits.iter().filter(|step| !step.hinders_init()))?;
         sys::fd::close_range(3 + context.preserve_fds, true).on("descriptors")?;
         if self.no_new_privileges {
             prctl::set_no_new_privileges().property(Property::of("process.noNewPrivileges"))?;
@@ -108,14 +108,14 @@ impl Plan {
         Ok(image)
     }
 
-    /// Init, under a filter that was loaded after `assume`: gives up what loading it needed.
+    /// Init, under a filter that was loaded without noNewPrivileges: gives up what that needed.
     pub(crate) fn finish(&self) -> Result<()> {
         self.caps.finish()
     }
 
-    /// Init, once `start` has been accepted: limits under which it could not have been.
-    pub(crate) fn apply_last_limits(&self) -> Result<()> {
-        rlimit::apply(self.rlimits.iter().filter(|step| step.hinders_init()))
+    /// Init, when nothing else is left to do that a small limit could hinder.
+    pub(crate) fn apply_limits(&self) -> Result<()> {
+        rlimit::apply(&self.rlimits)
     }
 
     /// Init: becomes the program, or says why not.
@@ -171,7 +171,7 @@ pub(crate) struct Context<'a> {
     pub(crate) umask: u32,
     /// How many descriptors after stdio the program gets (`--preserve-fds`).
     pub(crate) preserve_fds: u32,
-    /// A filter is loaded next, without noNewPrivileges, and `finish` called after it.
+    /// A filter is loaded later, without noNewPrivileges, and `finish` called after it.
     pub(crate) filter_follows: bool,
 }
 

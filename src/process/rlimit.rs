@@ -4,7 +4,8 @@
 //!
 //! Hard limits above our own are raised by the parent, on itself, before the clone: init inherits
 //! them, also into a user namespace where it could not raise anything. The rest is lowering, which
-//! needs no privilege, and is done by init as late as possible, so that no limit hinders the set-up.
+//! needs no privilege, and is done by init last, so that no limit hinders the set-up or the wait for
+//! `start` (which takes a descriptor).
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
@@ -78,8 +79,8 @@ pub(crate) fn raise(steps: &[Step]) -> Result<()> {
     Ok(())
 }
 
-/// Init, as the last thing before execve, or before a filter that might forbid it.
-pub(super) fn apply<'a>(steps: impl Iterator<Item = &'a Step>) -> Result<()> {
+/// Init: the exact values.
+pub(super) fn apply(steps: &[Step]) -> Result<()> {
     for step in steps {
         setrlimit(step.resource, step.soft, step.hard).call("setrlimit").map_err(|error| step.failed(error, ""))?;
     }
@@ -87,12 +88,6 @@ pub(super) fn apply<'a>(steps: impl Iterator<Item = &'a Step>) -> Result<()> {
 }
 
 impl Step {
-    /// Whether init itself could not go on under this limit: it still has to accept the connection
-    /// of `start`, on the lowest free descriptor.
-    pub(super) fn hinders_init(&self) -> bool {
-        self.resource == Resource::RLIMIT_NOFILE && self.soft < 64
-    }
-
     fn failed(&self, error: SysError, hint: &str) -> Error {
         let (name, call, meaning) = (name(self.resource), error.call, Meaning(error.errno));
         self.property.invalid(format!("{name}: {call}: {meaning}{hint}"))

@@ -60,7 +60,9 @@ impl Plan {
         if self.uid != 0 {
             prctl::keep_capabilities().property(PROPERTY.field("uid"))?;
         }
-        ids::setresuid(self.uid).property(PROPERTY.field("uid"))
+        ids::setresuid(self.uid).property(PROPERTY.field("uid"))?;
+        // New ids set it back to the machine's default, fs.suid_dumpable.
+        prctl::set_dumpable(false).property(PROPERTY)
     }
 
     /// Makes the pipes that an engine gave as stdio the user's, so that `/dev/stdout` can be opened
