@@ -95,9 +95,10 @@ fn set_up<'a>(setup: &Setup<'a>, sources: Vec<Option<OwnedFd>>) -> Result<Ready<
     }
     let image = become_user(setup.plan, umask)?;
     let filter = receive_filter(setup)?;
+    // The parent may end as soon as it has committed; if it ends before, the channel says so.
+    prctl::set_parent_death_signal(None).on("init")?;
     setup.channel.report(FromInit::Ready)?;
     setup.channel.wait(ToInit::Committed)?;
-    prctl::set_parent_death_signal(None).on("init")?;
     Ok(Ready { image, filter })
 }
 
