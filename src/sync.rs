@@ -35,8 +35,10 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
+
 use crate::error::{Error, Kind, On as _, Result};
-use crate::sys::socket;
+use crate::sys::{self, socket};
 
 /// Longest message: an error's text may name a long path twice.
 const LONGEST: usize = 16 * 1024;
@@ -99,17 +101,29 @@ impl Channel {
     /// Parent: tells init to go on, perhaps with descriptors that it needs for that.
     pub(crate) fn tell(&self, message: ToInit, fds: &[OwnedFd]) -> Result<()> {
         let fds: Vec<_> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
-        socket::send(self.fd(), &[message as u8], &fds).on(format_args!("message {message:?} to init"))
+        let Err(error) = socket::send(self.fd(), &[message as u8], &fds) else { return Ok(()) };
+        // Nobody listens any more, and what init said before says why.
+        self.next()?;
+        Err(error.on(format_args!("message {message:?} to init")))
     }
 
     /// Init: waits for exactly this message.
     pub(crate) fn wait(&self, message: ToInit) -> Result<Vec<OwnedFd>> {
         let mut buffer = [0];
-        let (length, fds) = socket::receive(self.fd(), &mut buffer).on("message from orlop")?;
+        let (length, fds) = self.receive(&mut buffer).on("message from orlop")?;
         if length == 1 && buffer[0] == message as u8 {
             return Ok(fds);
         }
         Err(Error::other(format!("orlop ended before it sent {message:?}")))
+    }
+
+    /// A peer that ended with messages unread resets the connection; that is told once, and before
+    /// the messages that it had sent itself (unix(7)).
+    fn receive(&self, buffer: &mut [u8]) -> sys::Result<(usize, Vec<OwnedFd>)> {
+        match socket::receive(self.fd(), buffer) {
+            Err(error) if error.errno == Errno::ECONNRESET => socket::receive(self.fd(), buffer),
+            result => result,
+        }
     }
 
     /// Init: how far it is.
@@ -131,7 +145,7 @@ impl Channel {
     /// with is this side's error.
     pub(crate) fn next(&self) -> Result<Option<FromInit>> {
         let mut buffer = vec![0; LONGEST];
-        let (length, _) = socket::receive(self.fd(), &mut buffer).on("message from init")?;
+        let (length, _) = self.receive(&mut buffer).on("message from init")?;
         let Some((tag, text)) = buffer[..length].split_first() else {
             return Ok(None);
         };

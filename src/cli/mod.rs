@@ -127,7 +127,7 @@ fn dispatch(matches: &ArgMatches) -> Result<i32> {
 fn init_log(matches: &ArgMatches) -> Result<()> {
     let format = if string(matches, "log-format") == Some("json") { Format::Json } else { Format::Text };
     let level = match string(matches, "log-level") {
-        _ if matches.get_flag("debug") => LevelFilter::Debug,
+        _ if matches.get_one("debug") == Some(&true) => LevelFilter::Debug,
         None => LevelFilter::Warn,
         Some("warn") => LevelFilter::Warn,
         Some(name) => level(name).ok_or_else(|| Error::other(format!("--log-level: unknown level {name:?}")))?,
