@@ -17,5 +17,8 @@ mod kill;
 mod lifecycle;
 mod list;
 mod namespaces;
+mod process;
 mod run;
+mod seccomp;
 mod state;
+mod terminal;

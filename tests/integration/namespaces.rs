@@ -222,7 +222,7 @@ fn several_mappings() {
 #[test]
 fn user_namespace_with_everything() {
     let mut bundle = Bundle::with_script(
-        "echo x > /dev/null; head -c 1 /dev/zero | wc -c; stat -c %u:%g /proc/self /sys /dev/shm /dev/mqueue /dev/pts; \
+        "echo x > /dev/null; head -c 1 /dev/zero | wc -c; stat -c %u:%g /proc/self/ /sys /dev/shm /dev/mqueue /dev/pts; \
          : > /dev/shm/file; hostname; cat /proc/self/setgroups",
     );
     bundle.user_namespace(100_000, 65536).namespace("cgroup");

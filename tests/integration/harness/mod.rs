@@ -8,6 +8,7 @@ pub(crate) mod host;
 pub(crate) mod payload;
 pub(crate) mod runtime;
 pub(crate) mod scratch;
+pub(crate) mod tty;
 
 pub(crate) use bundle::Bundle;
 pub(crate) use container::Container;

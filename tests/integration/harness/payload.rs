@@ -25,7 +25,7 @@ extern "C" fn entry() {
             let open = descriptors();
             std::fs::write(file, open).unwrap();
         }
-        ["syscall", ref numbers @ ..] => call(numbers),
+        ["syscall", ref numbers @ ..] => println!("{}", call(numbers)),
         _ => panic!("payload: {rest:?}"),
     }
     std::process::exit(0);
@@ -42,8 +42,8 @@ fn descriptors() -> String {
     (0..1024).filter(is_open).map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
 }
 
-/// Makes a system call with numbers for arguments; prints its result, or the name of the error.
-fn call(numbers: &[&str]) {
+/// Makes a system call with numbers for arguments: its result, or the name of the error.
+pub(crate) fn call(numbers: &[&str]) -> String {
     let mut values = [0i64; 7];
     for (value, number) in values.iter_mut().zip(numbers) {
         *value = number.parse().unwrap();
@@ -52,9 +52,5 @@ fn call(numbers: &[&str]) {
     #[allow(unsafe_code)]
     // SAFETY: the tests choose calls without pointers, or with null ones.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
-    if result < 0 {
-        println!("{:?}", nix::errno::Errno::last());
-    } else {
-        println!("{result}");
-    }
+    if result < 0 { format!("{:?}", nix::errno::Errno::last()) } else { result.to_string() }
 }

@@ -85,6 +85,13 @@ pub(crate) fn spawn_command(dir: &Path, mut command: Command) -> Running {
 }
 
 impl Running {
+    /// Starts a prepared command whose output goes where it says itself.
+    #[track_caller]
+    pub(crate) fn on_terminal(mut command: Command) -> Self {
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child, stdout: PathBuf::from("/dev/null"), stderr: PathBuf::from("/dev/null") }
+    }
+
     /// Waits for the end of the command; kills it after the deadline.
     #[track_caller]
     pub(crate) fn finish(self) -> Output {
