@@ -10,15 +10,23 @@
 #[macro_use]
 mod harness;
 
+mod cgroup_mounts;
+mod cgroups;
 mod cli;
 mod delete;
+mod devices;
 mod hooks;
 mod kill;
 mod lifecycle;
 mod list;
+mod mounts;
 mod namespaces;
 mod process;
+mod rollback;
+mod rootfs;
 mod run;
 mod seccomp;
+mod security;
 mod state;
 mod terminal;
+mod validation;

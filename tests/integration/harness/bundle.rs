@@ -1,7 +1,7 @@
 //! A bundle under construction: a root file system of busybox, and a configuration to change.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{chown, symlink};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -176,8 +176,12 @@ impl Bundle {
         self
     }
 
-    /// A user namespace that maps `size` ids from 0 inside to `first` outside.
+    /// A user namespace that maps `size` ids from 0 inside to `first` outside. As engines do, the root
+    /// file system's directories are given to its root; `/bin` is not.
     pub(crate) fn user_namespace(&mut self, first: u32, size: u32) -> &mut Self {
+        for name in ["", "dev", "etc", "proc", "sys", "tmp", "root"] {
+            chown(self.rootfs(name), Some(first), Some(first)).unwrap();
+        }
         let map = json!([{"containerID": 0, "hostID": first, "size": size}]);
         self.namespace("user").set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
     }

@@ -126,6 +126,14 @@ impl Container {
         self
     }
 
+    /// SIGKILL without the runtime's help, and the end.
+    #[track_caller]
+    pub(crate) fn kill_directly(&self) -> &Self {
+        nix::sys::signal::kill(Pid::from_raw(self.pid), nix::sys::signal::SIGKILL).unwrap();
+        self.wait();
+        self
+    }
+
     /// What the container has printed so far.
     pub(crate) fn stdout(&self) -> String {
         self.out.stdout()

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::mount::{MsFlags, mount};
+
 use super::cgroup;
 
 /// Lines of our own mountinfo that hold `tag`.
@@ -80,4 +82,37 @@ pub(crate) fn is_zombie(pid: i32) -> bool {
 pub(crate) fn describe(pid: i32) -> String {
     let file = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     format!("process {pid} {:?} in {:?}", file("cmdline").replace('\0', " "), file("cgroup").trim())
+}
+
+/// A tmpfs mounted on the host for a test; gone with the test.
+#[derive(Debug)]
+pub(crate) struct HostMount(PathBuf);
+
+impl HostMount {
+    /// Makes the directory and mounts a tmpfs there, with the given flags and propagation.
+    pub(crate) fn tmpfs(dir: &Path, flags: MsFlags, propagation: MsFlags) -> Self {
+        fs::create_dir_all(dir).unwrap();
+        mount(Some("host"), dir, Some("tmpfs"), flags, Some("mode=755")).unwrap();
+        let guard = Self(dir.to_owned());
+        guard.propagate(propagation);
+        guard
+    }
+
+    /// Binds a directory onto itself, to give it a propagation of its own.
+    pub(crate) fn on_itself(dir: &Path, propagation: MsFlags) -> Self {
+        mount(Some(dir), dir, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        let guard = Self(dir.to_owned());
+        guard.propagate(propagation);
+        guard
+    }
+
+    fn propagate(&self, propagation: MsFlags) {
+        mount(None::<&str>, &self.0, None::<&str>, propagation, None::<&str>).unwrap();
+    }
+}
+
+impl Drop for HostMount {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
 }
