@@ -39,7 +39,7 @@ fn absolute_path() {
     let path = format!("/{}-top/middle/leaf", bundle.tag());
     bundle.set("/linux/cgroupsPath", json!(path));
     let container = bundle.create();
-    for controller in cgroup::hierarchies().keys() {
+    for controller in cgroup::in_use() {
         assert_eq!(cgroup::of(container.pid(), controller), path, "{controller}");
     }
     container.start().stop();
@@ -58,7 +58,7 @@ fn relative_path() {
     let name = format!("{}-relative", bundle.tag());
     bundle.set("/linux/cgroupsPath", json!(name));
     let container = bundle.create();
-    for controller in cgroup::hierarchies().keys() {
+    for controller in cgroup::in_use() {
         let own = cgroup::own(controller);
         assert_eq!(
             cgroup::of(container.pid(), controller),
@@ -482,13 +482,13 @@ fn nothing_configured() {
     bundle.run().success();
 }
 
-/// On a hybrid machine the unified hierarchy is part of the container's cgroups too.
+/// LNX-55: the program begins its life in the container's cgroups.
 #[test]
 fn created_before_the_program_runs() {
     let mut bundle = Bundle::with_script("cat /proc/self/cgroup");
     bundle.set("/linux/resources", json!({"pids": {"limit": 50}}));
     let text = bundle.output();
-    for line in text.lines() {
+    for line in text.lines().filter(|line| cgroup::is_v2() || !line.starts_with("0::")) {
         assert!(line.ends_with(&format!(":/{}", bundle.tag())), "{text}");
     }
 }

@@ -41,6 +41,9 @@ fn order() {
         ["prestart1", "prestart2", "createRuntime1", "createRuntime2", "createContainer1", "createContainer2"];
     assert_eq!(read_log(&bundle), created);
     container.start();
+    crate::harness::eventually("the program did not run", || {
+        read_log(&bundle).contains(&"program".into()).then_some(())
+    });
     let log = read_log(&bundle);
     let log: Vec<_> = log.iter().filter(|word| *word != "program").collect();
     assert_eq!(log[6..], ["startContainer1", "startContainer2", "poststart1", "poststart2"]);

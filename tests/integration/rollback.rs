@@ -143,7 +143,7 @@ fn killed_at_any_time(bundle: &Bundle, command: &str) {
         if running.child.try_wait().unwrap().is_some() {
             finished += 1;
         }
-        let _ = kill(Pid::from_raw(running.pid()), Signal::SIGKILL);
+        let _ = running.child.kill();
         let _ = running.child.wait();
         bundle.command(&["delete", "--force", &id]).success();
         bundle.command(&["state", &id]).failure(&["does not exist"]);
@@ -185,7 +185,7 @@ fn start_killed() {
         let container = bundle.create_as(&bundle.id, &[]);
         let mut running = bundle.spawn(&["start", &bundle.id]);
         std::thread::sleep(Duration::from_micros(step * 400));
-        let _ = kill(Pid::from_raw(running.pid()), Signal::SIGKILL);
+        let _ = running.child.kill();
         let _ = running.child.wait();
         let status = container.status();
         assert!(["created", "running", "stopped"].contains(&&*status), "{status}");

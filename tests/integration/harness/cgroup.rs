@@ -30,6 +30,12 @@ pub(crate) fn hierarchies() -> &'static BTreeMap<String, PathBuf> {
     })
 }
 
+/// The hierarchies that containers use: version 1's, or version 2's alone. (An empty version 2 hierarchy
+/// beside version 1 controls nothing; a runtime may leave it out.)
+pub(crate) fn in_use() -> impl Iterator<Item = &'static str> {
+    hierarchies().keys().map(String::as_str).filter(|name| is_v2() == name.is_empty())
+}
+
 /// Pure version 2: the unified hierarchy is mounted at `/sys/fs/cgroup` itself.
 pub(crate) fn is_v2() -> bool {
     hierarchies().get("").is_some_and(|point| point == Path::new("/sys/fs/cgroup"))

@@ -32,6 +32,7 @@ impl Container {
         let state = command(scratch, &["state", id]).success();
         let state: Value = serde_json::from_str(&state.stdout).unwrap();
         let pid = state["pid"].as_i64().unwrap_or(0) as i32;
+        assert!(pid > 0, "no process right after create: {state}");
         Self { scratch: Rc::clone(scratch), id: id.to_owned(), pid, reaped: Cell::new(None), creator, out }
     }
 
@@ -183,11 +184,10 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        if self.scratch.ids().contains(&self.id) {
+        // After a failure, the scratch directory's end takes care of all that is left.
+        if !std::thread::panicking() && self.scratch.ids().contains(&self.id) {
             let output = self.command(&["delete", "--force", &self.id]);
-            if !std::thread::panicking() {
-                assert_eq!(output.code, 0, "delete --force: {}", output.stderr);
-            }
+            assert_eq!(output.code, 0, "delete --force: {}", output.stderr);
         }
         if self.reaped.get().is_none() && self.pid > 0 {
             let _ = waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG));

@@ -18,7 +18,7 @@ pub(crate) use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before it counts as hung. Generous: a guest without KVM is slow.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Ends the test early, saying why on the real standard error, which libtest does not capture.
 macro_rules! skip {

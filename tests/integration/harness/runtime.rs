@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 
@@ -102,21 +102,37 @@ impl Running {
     /// Like [`Self::finish`], for a command whose descendants go on printing.
     #[track_caller]
     pub(crate) fn finish_keeping(mut self) -> (Output, Self) {
+        match self.wait() {
+            Some(status) => (self.output(status), self),
+            None => panic!("hung; stdout {:?}, stderr {}", self.stdout(), self.stderr()),
+        }
+    }
+
+    /// Waits for the end of a command that cleans up after a failure: whatever its outcome is.
+    pub(crate) fn finish_quietly(mut self) {
+        self.wait();
+    }
+
+    fn wait(&mut self) -> Option<ExitStatus> {
         let end = Instant::now() + DEADLINE;
         let mut pause = 1;
-        let status = loop {
+        loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
+                return Some(status);
             }
             if Instant::now() > end {
                 let _ = self.child.kill();
-                panic!("hung; stdout {:?}, stderr {}", self.stdout(), self.stderr());
+                let _ = self.child.wait();
+                return None;
             }
-            std::thread::sleep(std::time::Duration::from_micros(500 * pause));
+            std::thread::sleep(Duration::from_micros(500 * pause));
             pause = (pause + 1).min(10);
-        };
+        }
+    }
+
+    fn output(&self, status: ExitStatus) -> Output {
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
-        (Output { code, stdout: self.stdout(), stderr: self.stderr() }, self)
+        Output { code, stdout: self.stdout(), stderr: self.stderr() }
     }
 
     pub(crate) fn stdout(&self) -> String {

@@ -75,7 +75,7 @@ impl Scratch {
     /// After a failure: takes away whatever is left, by any means.
     fn force_clean(&self) {
         for id in self.ids() {
-            runtime::spawn(&self.dir, &["--root", path(&self.state_root()), "delete", "--force", &id]).finish();
+            runtime::spawn(&self.dir, &["--root", path(&self.state_root()), "delete", "--force", &id]).finish_quietly();
         }
         for pid in host::processes(&self.tag) {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
