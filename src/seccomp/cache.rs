@@ -1,4 +1,4 @@
-//! Finished filters, kept in files named by what they were made from.
+//! Finished filters, kept in files together with what they were made from.
 //!
 //! Runs in: parent
 //!
@@ -16,57 +16,63 @@ use libseccomp::ScmpVersion;
 use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{geteuid, unlinkat};
-use sha2::{Digest as _, Sha256};
 
 use super::Filter;
 use crate::sys::{Call as _, Result};
 
-/// As many profiles as an engine may use, with room to spare: under 1 MB.
+/// As many profiles as an engine may use, with room to spare: 2 MB of them.
 const ENTRIES: usize = 64;
 
 const MAGIC: &[u8; 8] = b"orlopbpf";
 
-/// A digest of everything that decides what a filter looks like; in hexadecimal, a file's name.
+/// Everything that decides what a filter looks like; a hash of it names the file.
 #[derive(Debug)]
-pub(super) struct Key(String);
+pub(super) struct Key {
+    inputs: Vec<u8>,
+    file: String,
+}
 
 impl Key {
     /// libseccomp asks the running kernel what it can do, so its release belongs to the key.
     pub(super) fn of(text: &str) -> Self {
         let libseccomp = ScmpVersion::current().map_or([0; 3], |v| [v.major, v.minor, v.micro]);
         let kernel = nix::sys::utsname::uname();
-        let mut hasher = Sha256::new();
-        hasher.update(COMPILER.to_ne_bytes());
-        hasher.update(libseccomp.map(u32::to_ne_bytes).as_flattened());
+        let mut inputs = Vec::with_capacity(text.len() + 128);
+        inputs.extend(COMPILER.to_ne_bytes());
+        inputs.extend(libseccomp.map(u32::to_ne_bytes).as_flattened());
         for name in [
             env!("CARGO_PKG_VERSION").as_bytes(),
             std::env::consts::ARCH.as_bytes(),
             kernel.as_ref().map_or(&[], |kernel| kernel.release().as_encoded_bytes()),
             text.as_bytes(),
         ] {
-            hasher.update((name.len() as u64).to_ne_bytes());
-            hasher.update(name);
+            inputs.extend(name);
+            inputs.push(0);
         }
-        Self(hexadecimal(&hasher.finalize()))
+        let file = format!("{:016x}", hash(&inputs));
+        Self { inputs, file }
     }
 }
 
-/// FNV-1a of the compiler's source, so that a changed one never meets filters of its predecessor.
-const COMPILER: u64 = {
-    let sources: [&[u8]; 2] = [include_bytes!("compile.rs"), include_bytes!("mod.rs")];
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut at = 0;
-    while at < sources[0].len() + sources[1].len() {
-        let byte = if at < sources[0].len() { sources[0][at] } else { sources[1][at - sources[0].len()] };
-        hash = (hash ^ byte as u64).wrapping_mul(0x100_0000_01b3);
-        at += 1;
-    }
-    hash
-};
+/// Of the compiler's source, so that a changed one never meets filters of its predecessor.
+const COMPILER: u64 =
+    hash(include_bytes!("compile.rs")) ^ hash(include_bytes!("ranges.rs")) ^ hash(include_bytes!("mod.rs"));
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]));
-    bytes.iter().flat_map(digits).collect()
+/// Multiplies and mixes eight bytes at a time (the constant is FNV's). Against accidents only: entries
+/// with equal hashes are told apart by comparing their inputs, and nobody else can write entries.
+const fn hash(bytes: &[u8]) -> u64 {
+    let mut hash = bytes.len() as u64;
+    let mut rest = bytes;
+    while let Some((chunk, after)) = rest.split_first_chunk() {
+        hash = (hash ^ u64::from_ne_bytes(*chunk)).wrapping_mul(0x100_0000_01b3);
+        hash ^= hash >> 29;
+        rest = after;
+    }
+    while let Some((&byte, after)) = rest.split_first() {
+        hash = (hash ^ byte as u64).wrapping_mul(0x100_0000_01b3);
+        rest = after;
+    }
+    hash ^ hash >> 32
 }
 
 /// `orlop/seccomp` below a directory for caches that exists, or not.
@@ -90,10 +96,10 @@ impl Cache {
 
     pub(super) fn get(&self, key: &Key) -> Option<Filter> {
         let directory = self.open()?;
-        let entry = openat(&directory, key.0.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-        let mut bytes = Vec::with_capacity(fstat(&entry).ok()?.st_size as usize);
-        File::from(entry).read_to_end(&mut bytes).ok()?;
-        unwrap(&bytes)
+        let entry = openat(&directory, key.file.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let mut bytes = vec![0; usize::try_from(fstat(&entry).ok()?.st_size).ok()?];
+        File::from(entry).read_exact(&mut bytes).ok()?;
+        unwrap(&bytes, key)
     }
 
     /// Keeps a filter, or forgets it if that is impossible.
@@ -106,13 +112,13 @@ impl Cache {
     fn store(&self, key: &Key, filter: &Filter) -> Result<()> {
         let Some(directory) = self.open().or_else(|| self.create()) else { return Ok(()) };
         // Readers see all of an entry or nothing.
-        let temporary = format!("{}.{}", key.0, std::process::id());
+        let temporary = format!("{}.{}", key.file, std::process::id());
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = openat(&directory, temporary.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR).call("openat")?;
         let stored = File::from(file)
-            .write_all(&wrap(filter))
+            .write_all(&wrap(key, filter))
             .call("write")
-            .and_then(|()| renameat(&directory, temporary.as_str(), &directory, key.0.as_str()).call("renameat"));
+            .and_then(|()| renameat(&directory, temporary.as_str(), &directory, key.file.as_str()).call("renameat"));
         if stored.is_err() {
             let _ = unlinkat(&directory, temporary.as_str(), nix::unistd::UnlinkatFlags::NoRemoveDir);
         }
@@ -149,17 +155,19 @@ impl Cache {
     }
 }
 
-/// An entry: magic, digest of what follows, the filter.
-fn wrap(filter: &Filter) -> Vec<u8> {
-    let filter = filter.to_bytes();
-    [MAGIC, Sha256::digest(&filter).as_slice(), &filter].concat()
+/// An entry: magic, hash of what follows, length of the inputs, inputs, filter.
+fn wrap(key: &Key, filter: &Filter) -> Vec<u8> {
+    let body = [&(key.inputs.len() as u64).to_ne_bytes(), key.inputs.as_slice(), &filter.to_bytes()].concat();
+    [MAGIC, hash(&body).to_ne_bytes().as_slice(), &body].concat()
 }
 
 /// `None` for an entry that a crash or a full disk has cut, or that is something else.
-fn unwrap(entry: &[u8]) -> Option<Filter> {
-    let (digest, filter) = entry.strip_prefix(MAGIC)?.split_at_checked(32)?;
-    if Sha256::digest(filter).as_slice() != digest {
+fn unwrap(entry: &[u8], key: &Key) -> Option<Filter> {
+    let (expected, body) = entry.strip_prefix(MAGIC)?.split_first_chunk()?;
+    if hash(body) != u64::from_ne_bytes(*expected) {
         return None;
     }
-    Filter::from_bytes(filter)
+    let (length, rest) = body.split_first_chunk()?;
+    let (inputs, filter) = rest.split_at_checked(usize::try_from(u64::from_ne_bytes(*length)).ok()?)?;
+    if inputs == key.inputs { Filter::from_bytes(filter) } else { None }
 }

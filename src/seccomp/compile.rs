@@ -6,12 +6,13 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt as _;
 
+use libc::sock_filter;
 use libseccomp::error::SeccompError;
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall, ScmpVersion};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
 
-use super::{Filter, instructions};
+use super::{Filter, instructions, ranges};
 use crate::error::{Error, Property, Result};
 use crate::sys::Call as _;
 
@@ -129,12 +130,23 @@ impl Profile {
                 .add_arch(architecture)
                 .map_err(|error| refused(Property::at("linux.seccomp.architectures", index), &error))?;
         }
-        // A binary search for the number instead of a list: loads in half the time and runs faster.
+        // Its own binary search, instead of a list, which is faster to rewrite and, should that fail, to run.
         context.set_ctl_optimize(2).map_err(|error| refused(SECCOMP, &error))?;
         Ok(context)
     }
 
     pub(super) fn build(&self) -> Result<Filter> {
+        let program = self.libseccomp_program()?;
+        let program = ranges::rewrite(&program).unwrap_or(program);
+        // BPF_MAXINSNS
+        if program.len() > 4096 {
+            let needs = format!("its filter has {} instructions, the kernel takes 4096", program.len());
+            return Err(SECCOMP.unsupported(needs));
+        }
+        Ok(Filter { flags: self.flags, program, unknown: self.unknown.clone() })
+    }
+
+    pub(super) fn libseccomp_program(&self) -> Result<Vec<sock_filter>> {
         let mut context = self.context()?;
         for rule in &self.rules {
             for &syscall in &rule.syscalls {
@@ -143,13 +155,7 @@ impl Profile {
                     .map_err(|error| refused(rule.property, &error))?;
             }
         }
-        let program = instructions(&export(&context)?);
-        // BPF_MAXINSNS
-        if program.len() > 4096 {
-            let needs = format!("its filter has {} instructions, the kernel takes 4096", program.len());
-            return Err(SECCOMP.unsupported(needs));
-        }
-        Ok(Filter { flags: self.flags, program, unknown: self.unknown.clone() })
+        Ok(instructions(&export(&context)?))
     }
 }
 

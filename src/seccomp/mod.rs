@@ -3,11 +3,12 @@
 //! Runs in: both (compiled by the parent, loaded by init) · config-linux.md, "Seccomp"
 //!
 //! libseccomp needs tens of millions of instructions for a common profile, many times as much as all
-//! the rest of a create. So finished filters are cached under a digest of the profile's text, which
-//! then is not even parsed; on a miss the parent builds the filter while init sets up its mounts.
+//! the rest of a create. So finished filters are cached with the profile's text, which then is only
+//! compared, not parsed; on a miss the parent builds the filter while init sets up its mounts.
 
 mod cache;
 mod compile;
+mod ranges;
 
 use libc::sock_filter;
 use serde_json::value::RawValue;

@@ -99,6 +99,60 @@ fn a_whole_profile_allows_exactly_what_it_names() {
     assert_eq!(run(&filter, X86_64, 0x4000_0000, [0; 6]), KILL);
 }
 
+/// Against libseccomp's own program: every number around those it names, and arguments around values.
+#[test]
+fn ranges_do_what_the_list_did() {
+    let mut profile = bundle_profile();
+    profile["architectures"] = json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]);
+    for (name, op) in [("kill", "NE"), ("dup3", "LT"), ("lseek", "LE"), ("flock", "GE"), ("fcntl", "MASKED_EQ")] {
+        profile["syscalls"].as_array_mut().unwrap().push(json!({"names": [name], "action": "SCMP_ACT_TRAP", "args": [
+            {"index": 0, "value": 6, "valueTwo": 4, "op": format!("SCMP_CMP_{op}")},
+            {"index": 1, "value": 0x1_0000_0003_u64, "op": "SCMP_CMP_EQ"}]}));
+    }
+    let whole = compile(&profile).unwrap();
+    let theirs = Filter { flags: 0, program: whole.libseccomp_program().unwrap(), unknown: vec![] };
+    let ours = whole.build().unwrap();
+    assert!(ours.program.len() * 3 < theirs.program.len() * 2, "{} {}", ours.program.len(), theirs.program.len());
+    let arguments = [0, 4, 5, 6, 7, 0x1_0000_0003, 0x1_0000_0006, u64::MAX];
+    let mut results = std::collections::BTreeSet::new();
+    for arch in [X86_64, I386, AARCH64, 0, u32::MAX] {
+        for number in (0..700).chain(0x4000_0000 - 2..0x4000_0000 + 700).chain([u32::MAX - 1, u32::MAX]) {
+            for first in arguments {
+                for second in arguments {
+                    let args = [first, second, first, 0, second, 1];
+                    let result = run(&ours, arch, number, args);
+                    assert_eq!(result, run(&theirs, arch, number, args), "{arch:#x} {number} {args:?}");
+                    results.insert(result);
+                }
+            }
+        }
+    }
+    assert!(results.len() >= 4, "{results:x?}");
+}
+
+/// Programs that libseccomp never makes.
+#[test]
+fn what_is_not_understood_is_not_rewritten() {
+    let load = |offset| sock_filter { code: 0x20, jt: 0, jf: 0, k: offset };
+    let op = |code, k, jt, jf| sock_filter { code, jt, jf, k };
+    let ret = |k| op(0x06, k, 0, 0);
+    let padding = [op(0x05, 0, 0, 0); 20];
+    for start in [
+        vec![load(0), op(0x54, 1, 0, 0), op(0x15, 1, 0, 1), ret(1)],
+        vec![load(0), op(0x45, 1, 0, 1), ret(1)],
+        vec![load(4), op(0x35, 7, 0, 1), ret(1)],
+        vec![load(0), op(0x02, 0, 0, 0), op(0x60, 0, 0, 0), op(0x15, 1, 0, 1), ret(1)],
+        vec![op(0x15, 0, 0, 1), ret(1)],
+        vec![load(0), op(0x15, 0, 200, 1), ret(1)],
+    ] {
+        let program = [&start[..], &padding, &[ret(2)]].concat();
+        assert!(ranges::rewrite(&program).is_none(), "{:?}", program[1].code);
+    }
+    let program = [&[load(0), op(0x15, 1, 0, 1), ret(1)][..], &padding, &[ret(2)]].concat();
+    assert!(ranges::rewrite(&program).unwrap().len() < 10);
+    assert!(ranges::rewrite(&[ret(1)]).is_none() && ranges::rewrite(&[]).is_none());
+}
+
 /// LNX-126, LNX-127, LNX-138, LNX-139
 #[test]
 fn actions() {
@@ -390,8 +444,8 @@ fn a_filter_is_built_once() {
 
 /// So it is not parsed either.
 #[test]
-fn a_hit_needs_the_text_only_for_its_digest() {
-    let base = Base::new("digest");
+fn a_hit_needs_the_text_only_to_compare_it() {
+    let base = Base::new("compare");
     let filter = build(&json!({"defaultAction": "SCMP_ACT_ALLOW"}));
     assert!(base.plan("not JSON").is_err());
     Cache::below(&base.0).put(&Key::of("not JSON"), &filter);
@@ -403,6 +457,11 @@ fn a_corrupt_entry_is_ignored_and_replaced() {
     let base = Base::new("corrupt");
     let filter = base.plan(TEXT).unwrap().build().unwrap();
     let path = base.entries().remove(0);
+    // Another profile's, as if both had one hash.
+    assert!(base.plan(&TEXT.replace("read", "write")).unwrap().build().is_ok());
+    let other = base.entries().into_iter().find(|entry| *entry != path).unwrap();
+    let foreign = fs::read(&other).unwrap();
+    fs::remove_file(other).unwrap();
     let entry = fs::read(&path).unwrap();
     let flipped = |at: usize| {
         let mut bytes = entry.clone();
@@ -410,9 +469,16 @@ fn a_corrupt_entry_is_ignored_and_replaced() {
         bytes
     };
     let long = [&entry[..], &[0]].concat();
-    for corrupt in
-        [vec![], entry[..20].to_vec(), entry[..entry.len() - 1].to_vec(), long, flipped(0), flipped(9), flipped(60)]
-    {
+    for corrupt in [
+        vec![],
+        entry[..20].to_vec(),
+        entry[..entry.len() - 1].to_vec(),
+        long,
+        foreign,
+        flipped(0),
+        flipped(9),
+        flipped(60),
+    ] {
         fs::write(&path, corrupt).unwrap();
         let plan = base.plan(TEXT).unwrap();
         assert!(plan.ready().is_none());
