@@ -81,7 +81,7 @@ fn set_up<'a>(setup: &Setup<'a>, sources: Vec<Option<OwnedFd>>) -> Result<Ready<
     setup.plan.rootfs.build(&mut builder, sources)?;
     set_names(setup.plan)?;
     set_sysctls(setup.plan, &builder)?;
-    run_create_hooks(setup)?;
+    run_create_hooks(setup, umask)?;
     let terminal = open_terminal(setup, &builder)?;
     make_working_directory(setup.plan, &builder)?;
     setup.plan.rootfs.mask(&builder)?;
@@ -190,7 +190,7 @@ fn private_proc() -> Result<OwnedFd> {
 }
 
 /// The host's hooks: those of the runtime's namespaces, run by the parent, then those of ours.
-fn run_create_hooks(setup: &Setup<'_>) -> Result<()> {
+fn run_create_hooks(setup: &Setup<'_>, umask: u32) -> Result<()> {
     if setup.rendezvous.hooks {
         setup.channel.report(FromInit::RootfsBuilt)?;
         setup.channel.wait(ToInit::HooksDone)?;
@@ -201,7 +201,11 @@ fn run_create_hooks(setup: &Setup<'_>) -> Result<()> {
     }
     // RT-12: the pid as the container's namespace has it.
     let state = setup.record.document(Status::Creating, Some(nix::unistd::getpid().as_raw()));
-    hooks::run(hooks, &Moment::runtime(&state, &setup.plan.bundle))
+    // Init itself makes files with exact modes, without one.
+    sys::ids::umask(umask);
+    let done = hooks::run(hooks, &Moment::runtime(&state, &setup.plan.bundle));
+    sys::ids::umask(0);
+    done
 }
 
 fn open_terminal(setup: &Setup<'_>, builder: &Builder<'_>) -> Result<Option<Pty>> {

@@ -432,3 +432,19 @@ fn none() {
     bundle.set("/hooks", Value::Null);
     bundle.run().success();
 }
+
+/// Hooks of the host begin with our caller's umask, whatever init needs for its own files.
+#[test]
+fn umask() {
+    let mut bundle = Bundle::with_script("exit 0");
+    let out = bundle.file("out");
+    let kinds = KINDS.into_iter().filter(|kind| *kind != "startContainer");
+    for kind in kinds.clone() {
+        bundle.hook(kind, &format!("echo {kind} $(umask) >> {}", out.display()));
+    }
+    bundle.run().success();
+    let ours = std::process::Command::new("/bin/sh").args(["-c", "umask"]).output().unwrap();
+    let ours = String::from_utf8(ours.stdout).unwrap();
+    let expected: Vec<_> = kinds.map(|kind| format!("{kind} {}", ours.trim())).collect();
+    assert_eq!(fs::read_to_string(&out).unwrap().lines().collect::<Vec<_>>(), expected);
+}
