@@ -73,6 +73,9 @@ fn go(setup: &Setup<'_>, ready: &Ready<'_>, channel: &Channel) -> Error {
         run_start_hooks(setup)?;
         process.apply_limits()?;
         reset_signals()?;
+        // What is open refers to the host's files, and execve could be led through /proc/self/fd as
+        // long as it is (CVE-2024-21626).
+        sys::fd::close_all_but(3 + setup.plan.preserve_fds, channel.fd()).on("descriptors")?;
         channel.report(FromInit::Executing)?;
         let Some(filter) = &ready.filter else {
             return Ok(());
@@ -99,8 +102,9 @@ fn run_start_hooks(setup: &Setup<'_>) -> Result<()> {
 
 /// The program begins with no signal blocked, and none ignored that our caller happened to ignore.
 fn reset_signals() -> Result<()> {
-    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
-        sys::signal::default_action(signal as i32).on(signal)?;
+    // Real-time signals too, and the two that C libraries keep to themselves: posix_spawn leaves those ignored.
+    for signal in (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
+        sys::signal::default_action(signal).on(format_args!("signal {signal}"))?;
     }
     let none = SigSet::empty();
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&none), None).call("sigprocmask").on("init")

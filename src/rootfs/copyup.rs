@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use nix::dir::Dir;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{FileStat, SFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod};
 
 use crate::sys::{self, Call as _, Result, path};
 
@@ -39,8 +39,9 @@ fn copy_entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<(
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
             let (inner_from, inner_to) = (path::openat(from, name, flags, 0)?, path::openat(to, name, flags, 0)?);
             copy(inner_from.as_fd(), inner_to.as_fd())?;
+            return own_file(inner_to.as_fd(), &stat);
         }
-        SFlag::S_IFREG => copy_file(from, to, name, mode)?,
+        SFlag::S_IFREG => return copy_file(from, to, name, &stat),
         SFlag::S_IFLNK => {
             let target = sys::c_path(&path::readlinkat(from, name)?)?;
             path::symlinkat(&target, to, name)?;
@@ -50,12 +51,24 @@ fn copy_entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<(
     own(to, name, &stat)
 }
 
-fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &FileStat) -> Result<()> {
     // O_NONBLOCK: what was a file a moment ago may be a FIFO now.
     let source = path::openat(from, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0)?;
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-    let copy = path::openat(to, name, flags, mode)?;
-    std::io::copy(&mut File::from(source), &mut File::from(copy)).call("copy_file_range").map(drop)
+    let mut copy = File::from(path::openat(to, name, flags, stat.st_mode & 0o777)?);
+    std::io::copy(&mut File::from(source), &mut copy).call("copy_file_range")?;
+    own_file(copy.as_fd(), stat)
+}
+
+/// Owner, then mode: mkdir and chown both drop the set-user-ID and set-group-ID bits.
+fn own_file(fd: BorrowedFd<'_>, stat: &FileStat) -> Result<()> {
+    if (stat.st_uid, stat.st_gid) != (0, 0) {
+        path::chown(fd, stat.st_uid, stat.st_gid)?;
+    }
+    if stat.st_mode & 0o7000 == 0 {
+        return Ok(());
+    }
+    fchmod(fd, Mode::from_bits_truncate(stat.st_mode & 0o7777)).call("fchmod")
 }
 
 fn own(dir: BorrowedFd<'_>, name: &CStr, stat: &FileStat) -> Result<()> {

@@ -437,7 +437,7 @@ fn huge_pages() {
     let mut bundle = Bundle::new();
     for size in ["../../x", "2", "MB", "3MB", "2mb", "2MB/../x"] {
         bundle.set("/linux/resources", json!({"hugepageLimits": [{"pageSize": size, "limit": 0}]}));
-        bundle.refused(&["linux.resources.hugepageLimits[0]"]);
+        bundle.refused(&["linux.resources.hugepageLimits"]);
     }
 }
 

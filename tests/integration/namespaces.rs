@@ -60,26 +60,46 @@ fn inherited_ones() {
 /// LNX-11, LNX-12: each type can be joined by path; delete leaves it alone (RT-57).
 #[test]
 fn joined_by_path() {
-    let mut owner = Bundle::new();
-    let other = with_all(&mut owner);
-    for (kind, name) in TYPES {
-        let path = format!("/proc/{}/ns/{name}", other.pid());
+    let mut owner = Bundle::with_script("exec sleep 1000");
+    owner.namespace("cgroup").namespace("time");
+    let other = owner.create();
+    other.start();
+    for (kind, name) in TYPES.iter().filter(|(kind, _)| *kind != "user") {
         let mut bundle = Bundle::with_script("exec sleep 1000");
-        match kind {
-            // Its owner decides about the rest: join it all, as a pod does.
-            "user" => {
-                for (kind, name) in TYPES.iter().filter(|(kind, _)| *kind != "mount") {
-                    bundle.join(kind, &format!("/proc/{}/ns/{name}", other.pid()));
-                }
-            }
-            "mount" => drop(bundle.join(kind, &path).set("/mounts", json!([])).set("/root/path", json!("/"))),
-            _ => drop(bundle.join(kind, &path)),
-        }
-        if kind == "uts" || kind == "user" {
-            bundle.remove("/hostname");
+        bundle.join(kind, &format!("/proc/{}/ns/{name}", other.pid()));
+        match *kind {
+            "mount" => drop(bundle.set("/mounts", json!([])).set("/root/path", json!("/"))),
+            "uts" => drop(bundle.remove("/hostname")),
+            _ => {}
         }
         let container = bundle.create();
         assert_eq!(container.link(&format!("ns/{name}")), other.link(&format!("ns/{name}")), "{kind}");
+        container.stop();
+        container.delete();
+    }
+    assert_eq!(other.status(), "running");
+}
+
+/// LNX-12: a user namespace is joined, alone or with the namespaces that it owns.
+#[test]
+fn joined_user_namespace() {
+    let mut owner = Bundle::new();
+    let other = with_all(&mut owner);
+    for with_others in [false, true] {
+        let mut bundle = Bundle::with_script("id -u; cat /proc/self/uid_map; exec sleep 1000");
+        // Gives the root file system to the mapped root; the namespace itself is joined.
+        bundle.user_namespace(100_000, 65536).remove("/linux/uidMappings").remove("/linux/gidMappings");
+        for (kind, name) in TYPES.iter().filter(|(kind, _)| *kind == "user" || (with_others && *kind != "mount")) {
+            bundle.join(kind, &format!("/proc/{}/ns/{name}", other.pid()));
+        }
+        if with_others {
+            bundle.remove("/hostname");
+        }
+        let container = bundle.create();
+        container.start();
+        let text = container.wait_output("65536");
+        assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["0", "0", "100000", "65536"]);
+        assert_eq!(container.link("ns/user"), other.link("ns/user"));
         container.stop();
         container.delete();
     }

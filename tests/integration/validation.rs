@@ -58,7 +58,6 @@ fn cases() -> Vec<(&'static str, Value, &'static str)> {
         ("/linux/resources", json!({"memory": {"limit": -2}}), "linux.resources.memory"),
         ("/linux/resources", json!({"memory": {"swappiness": 101}}), "linux.resources.memory"),
         ("/linux/resources", json!({"cpu": {"idle": 2}}), "linux.resources.cpu"),
-        ("/linux/resources", json!({"pids": {}}), "linux.resources.pids"),
         ("/linux/resources", json!({"pids": {"limit": -2}}), "linux.resources.pids"),
         ("/linux/resources", json!({"devices": [{"allow": true, "type": "q"}]}), "linux.resources.devices[0]"),
         ("/linux/personality", json!({"domain": "NOSUCH"}), "linux.personality"),
