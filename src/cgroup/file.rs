@@ -4,10 +4,9 @@
 //!
 //! Never with O_CREAT: a file that is missing is then ENOENT, not the EACCES of a failed creation.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::AccessFlags;
@@ -39,22 +38,33 @@ pub(super) fn write_path(path: &Path, value: &str) -> Result<()> {
     write(AT_FDCWD, path, value).on(format_args!("{} ({value})", path.display()))
 }
 
+/// A list of any length, such as `cgroup.procs`.
 pub(super) fn read_path(path: &Path) -> Result<String> {
     let file = open_path(path, OFlag::O_RDONLY)?;
-    read_from(file.as_fd()).on(path.display())
-}
-
-/// To the end of the file, in as few calls as that takes.
-pub(super) fn read_from(file: BorrowedFd<'_>) -> sys::Result<String> {
     let mut text = Vec::new();
     let mut buffer = [0; PAGE];
     loop {
-        match retry(|| nix::unistd::read(file, &mut buffer)).call("read")? {
+        match read(&file, &mut buffer).on(path.display())? {
             0 => break,
             count => text.extend_from_slice(&buffer[..count]),
         }
     }
-    String::from_utf8(text).map_err(|_| sys::Error { call: "read", errno: Errno::EILSEQ })
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A value or a few: all of it comes with the first read.
+pub(super) fn read_value(path: &Path) -> Result<String> {
+    value_of(&open_path(path, OFlag::O_RDONLY)?).on(path.display())
+}
+
+pub(super) fn value_of(file: &OwnedFd) -> sys::Result<String> {
+    let mut buffer = [0; PAGE];
+    let count = read(file, &mut buffer)?;
+    Ok(String::from_utf8_lossy(&buffer[..count]).trim_end().to_owned())
+}
+
+fn read(file: &OwnedFd, buffer: &mut [u8]) -> sys::Result<usize> {
+    retry(|| nix::unistd::read(file, buffer)).call("read")
 }
 
 pub(super) fn exists(path: &Path) -> bool {

@@ -34,11 +34,11 @@ impl Guard {
     pub(super) fn create(plan: &Plan) -> Result<Self> {
         let mut guard = Self { groups: Vec::with_capacity(plan.hierarchies.len()), directory: None };
         match guard.make(plan) {
-            Err(error) if plan.optional && may_do_without(error.errno()) => {
+            Err(error) if plan.is_optional() && may_do_without(error.errno()) => {
                 guard.undo();
                 Ok(guard)
             }
-            Err(error) => Err(error.property(PROPERTY)),
+            Err(error) => Err(error.property(plan.reason())),
             Ok(()) => Ok(guard),
         }
     }
@@ -55,7 +55,7 @@ impl Guard {
                 live::check_vacant(group)?;
             }
             match group.version {
-                Version::V1 => v1::prepare(plan, hierarchy)?,
+                Version::V1 => v1::prepare(plan, hierarchy, group.made > 0)?,
                 Version::V2 => v2::prepare(plan, hierarchy)?,
             }
         }
@@ -82,7 +82,7 @@ impl Guard {
     /// the grace period that moving a whole process by `cgroup.procs` waits for.
     pub(crate) fn doors(&self) -> Result<Vec<OwnedFd>> {
         let v1 = self.groups.iter().filter(|group| group.version == Version::V1);
-        v1.map(|group| file::open_path(&group.dir.join("tasks"), OFlag::O_WRONLY)).collect()
+        v1.map(|group| file::open_path(&group.dir.join("tasks"), OFlag::O_WRONLY).property(PROPERTY)).collect()
     }
 
     /// Moves a process in from outside, where neither `birth` nor `doors` will do.
@@ -104,7 +104,9 @@ impl Guard {
                 continue;
             }
             match (&plan.devices, &self.directory) {
-                (Devices::Program(program), Some(directory)) => devices::attach(&group.dir, directory, program)?,
+                (Devices::Program(program), Some(directory)) => {
+                    devices::attach(&group.dir, directory, program, group.made > 0)?
+                }
                 (Devices::Lists(writes), _) if hierarchy.controls("devices") => devices::write(&group.dir, writes)?,
                 _ => {}
             }

@@ -2,7 +2,7 @@
 //!
 //! Runs in: parent · runtime.md#kill, runtime.md#delete (RT-56, RT-57)
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -158,8 +158,16 @@ fn remove_tree(dir: &Path, deadline: Instant) -> Result<()> {
                 }
                 await_exit(dir, deadline)?;
             }
-            Err(error) => return Err(error.on(dir.display())),
+            Err(error) => return Err(error.on(describe(dir))),
         }
+    }
+}
+
+/// A cgroup that cannot be removed, with whoever is in the way.
+fn describe(dir: &Path) -> String {
+    match processes(dir).unwrap_or_default().first() {
+        Some(pid) => format!("{} (process {pid} is in it)", dir.display()),
+        None => dir.display().to_string(),
     }
 }
 
@@ -175,17 +183,19 @@ fn await_exit(dir: &Path, deadline: Instant) -> Result<()> {
             return Ok(());
         }
     };
-    if file::read_from(events.as_fd()).on(dir.display())?.contains("populated 1") {
-        await_change(events.as_fd(), left)?;
-    } else {
-        std::thread::sleep(NAP.min(left));
+    match file::value_of(&events) {
+        Ok(value) if value.contains("populated 1") => await_change(&events, left),
+        // Empty, or gone by now: the kernel needs a moment more.
+        _ => {
+            std::thread::sleep(NAP.min(left));
+            Ok(())
+        }
     }
-    Ok(())
 }
 
-fn await_change(events: BorrowedFd<'_>, left: Duration) -> Result<()> {
+fn await_change(events: &OwnedFd, left: Duration) -> Result<()> {
     let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-    match poll(&mut [PollFd::new(events, PollFlags::POLLPRI)], timeout) {
+    match poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], timeout) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno).call("poll").on("cgroup.events"),
     }
@@ -238,8 +248,8 @@ fn is_frozen(group: &Group) -> Result<bool> {
         Version::V1 => ("freezer.state", "FR"),
         Version::V2 => ("cgroup.events", "frozen 1"),
     };
-    match file::read_path(&group.dir.join(name)) {
-        Ok(text) => Ok(text.contains(mark)),
+    match file::read_value(&group.dir.join(name)) {
+        Ok(value) => Ok(value.contains(mark)),
         Err(error) if gone(&error) => Ok(false),
         Err(error) => Err(error),
     }
@@ -251,7 +261,7 @@ fn freeze_v1(dir: &Path) -> Result<()> {
     let deadline = Instant::now() + FREEZING;
     while Instant::now() < deadline {
         file::write_path(&state, "FROZEN")?;
-        if file::read_path(&state)?.starts_with("FROZEN") {
+        if file::read_value(&state)?.starts_with("FROZEN") {
             return Ok(());
         }
         std::thread::sleep(NAP);
@@ -265,10 +275,10 @@ fn freeze_v2(dir: &Path) -> Result<()> {
     let path = dir.join("cgroup.events");
     while Instant::now() < deadline {
         let events = file::open_path(&path, OFlag::O_RDONLY)?;
-        if file::read_from(events.as_fd()).on(path.display())?.contains("frozen 1") {
+        if file::value_of(&events).on(path.display())?.contains("frozen 1") {
             return Ok(());
         }
-        await_change(events.as_fd(), deadline.saturating_duration_since(Instant::now()))?;
+        await_change(&events, deadline.saturating_duration_since(Instant::now()))?;
     }
     Err(Errno::ETIMEDOUT).call("freeze").on(dir.display())
 }
@@ -278,5 +288,5 @@ fn freeze_v2(dir: &Path) -> Result<()> {
 pub(super) fn is_host_root() -> bool {
     const WHOLE: [&str; 3] = ["0", "0", "4294967295"];
     nix::unistd::geteuid().is_root()
-        && file::read_path(Path::new("/proc/self/uid_map")).is_ok_and(|map| map.split_whitespace().eq(WHOLE))
+        && file::read_value(Path::new("/proc/self/uid_map")).is_ok_and(|map| map.split_whitespace().eq(WHOLE))
 }

@@ -47,8 +47,8 @@ pub(crate) struct Plan {
     devices: Devices,
     /// `linux.resources` is there: without it, a cgroup that existed before keeps what it has.
     configured: bool,
-    /// Nobody named a place or a limit: a caller who may not make cgroups does without one.
-    optional: bool,
+    /// `linux.cgroupsPath` is there.
+    explicit: bool,
 }
 
 /// The container's directory in one hierarchy.
@@ -107,16 +107,16 @@ impl Plan {
             None => (Vec::new(), [].as_slice()),
         };
         let devices = Devices::compile(rules, layout)?;
-        let optional = writes.is_empty() && linux.cgroups_path.as_deref().unwrap_or_default().is_empty();
-        Ok(Self { hierarchies, writes, devices, configured, optional })
+        let explicit = linux.cgroups_path.as_ref().is_some_and(|path| !path.is_empty());
+        Ok(Self { hierarchies, writes, devices, configured, explicit })
     }
 
     /// The intent, written down before anything is made: where the cgroup will be, and which of
     /// its directories do not exist yet.
     pub(crate) fn record(&self) -> Record {
         let group = |hierarchy: &Hierarchy| {
-            let missing = hierarchy.dir.ancestors().take_while(|dir| !file::exists(dir)).count();
-            hierarchy.group(missing)
+            let below = hierarchy.dir.ancestors().take_while(|dir| *dir != hierarchy.mountpoint);
+            hierarchy.group(below.take_while(|dir| !file::exists(dir)).count())
         };
         Record { groups: self.hierarchies.iter().map(group).collect() }
     }
@@ -128,6 +128,16 @@ impl Plan {
 
     pub(crate) fn create(&self) -> Result<Guard> {
         Guard::create(self)
+    }
+
+    /// Nobody named a place or a limit: a caller who may not make cgroups does without one.
+    fn is_optional(&self) -> bool {
+        self.writes.is_empty() && !self.explicit
+    }
+
+    /// What a cgroup is needed for: the place that was asked for, or else the first limit.
+    fn reason(&self) -> Property {
+        self.writes.first().filter(|_| !self.explicit).map_or(path::PROPERTY, |write| write.property)
     }
 
     /// The directory of the hierarchy that has the controller.

@@ -325,7 +325,7 @@ fn what_comes_later_is_refused_by_name() {
 /// Without rights to make a cgroup, only a container that asks for nothing can do without.
 #[test]
 fn who_can_do_without() {
-    let optional = |linux: &str| compile(&v2(), linux).unwrap().optional;
+    let optional = |linux: &str| compile(&v2(), linux).unwrap().is_optional();
     assert!(optional("{}"));
     assert!(optional(r#"{"resources": {"devices": [{"allow": false}]}}"#));
     assert!(!optional(r#"{"cgroupsPath": "/a"}"#));

@@ -66,28 +66,31 @@ fn cpu(resources: &Resources, writes: &mut Vec<Write>) {
 
 /// What must be in place before anyone can join: a cpuset without cpus or memory nodes takes nobody
 /// in, and new ones are empty.
-pub(super) fn prepare(plan: &Plan, hierarchy: &Hierarchy) -> Result<()> {
+pub(super) fn prepare(plan: &Plan, hierarchy: &Hierarchy, is_new: bool) -> Result<()> {
     if !hierarchy.controls("cpuset") {
         return Ok(());
     }
+    let parent = hierarchy.dir.parent().unwrap_or(&hierarchy.mountpoint);
     for name in ["cpuset.cpus", "cpuset.mems"] {
-        match plan.writes.iter().find(|write| write.file == name) {
-            // Ours cannot hold more than its parents.
-            Some(_) => hierarchy.dir.parent().map_or(Ok(()), |parent| inherit(parent, name).map(drop))?,
-            None => inherit(&hierarchy.dir, name).map(drop)?,
+        // Also where the configuration has a list: it may hold no more than the parent's.
+        let inherited = filled(parent, name)?;
+        let path = hierarchy.dir.join(name);
+        let configured = plan.writes.iter().any(|write| write.file == name);
+        if !configured && (is_new || file::read_value(&path)?.is_empty()) {
+            file::write_path(&path, &inherited)?;
         }
     }
     resources::apply(&hierarchy.dir, plan.writes.iter().filter(|write| is_cpuset(write)))
 }
 
-/// Fills an empty cpuset from the next one above it that is not.
-fn inherit(dir: &Path, name: &str) -> Result<String> {
+/// The list in `dir`, filled from the next cgroup above that has one if there is none.
+fn filled(dir: &Path, name: &str) -> Result<String> {
     let path = dir.join(name);
-    let value = file::read_path(&path)?;
+    let value = file::read_value(&path)?;
     match dir.parent() {
-        Some(parent) if value.trim_end().is_empty() => {
-            let value = inherit(parent, name)?;
-            file::write_path(&path, value.trim_end())?;
+        Some(parent) if value.is_empty() => {
+            let value = filled(parent, name)?;
+            file::write_path(&path, &value)?;
             Ok(value)
         }
         _ => Ok(value),

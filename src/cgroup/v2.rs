@@ -169,5 +169,5 @@ fn missing(write: &Write, controller: &str, refusals: &[Refusal]) -> Error {
 }
 
 fn words(dir: &Path, name: &str) -> Result<Vec<String>> {
-    Ok(file::read_path(&dir.join(name))?.split_whitespace().map(str::to_owned).collect())
+    Ok(file::read_value(&dir.join(name))?.split_whitespace().map(str::to_owned).collect())
 }

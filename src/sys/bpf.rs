@@ -105,20 +105,20 @@ pub(crate) fn load(program: &[Instruction]) -> Result<OwnedFd> {
     fd::own(bpf(BPF_PROG_LOAD, &mut attributes), "bpf(BPF_PROG_LOAD)")
 }
 
-/// Attaches a program to a cgroup. Those of its ancestors stay in force. One that is attached to
-/// the cgroup itself is replaced without a gap: the last container's, where a cgroup is used again.
+/// Attaches a program to a cgroup, beside others. Those of its ancestors stay in force as well.
 pub(crate) fn attach(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<()> {
+    change(BPF_PROG_ATTACH, cgroup, program, BPF_F_ALLOW_MULTI, None)
+}
+
+/// Attaches a program in place of those that are attached to the cgroup itself: without a moment
+/// when none is.
+pub(crate) fn replace(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<()> {
     let old = query(cgroup)?;
-    match old.as_slice() {
-        [one] => change(BPF_PROG_ATTACH, cgroup, program, BPF_F_ALLOW_MULTI | BPF_F_REPLACE, Some(&by_id(*one)?)),
-        several => {
-            change(BPF_PROG_ATTACH, cgroup, program, BPF_F_ALLOW_MULTI, None)?;
-            several.iter().try_for_each(|id| {
-                let program = by_id(*id)?;
-                change(BPF_PROG_DETACH, cgroup, program.as_fd(), 0, None)
-            })
-        }
+    if let [one] = old.as_slice() {
+        return change(BPF_PROG_ATTACH, cgroup, program, BPF_F_ALLOW_MULTI | BPF_F_REPLACE, Some(&by_id(*one)?));
     }
+    attach(cgroup, program)?;
+    old.iter().try_for_each(|id| change(BPF_PROG_DETACH, cgroup, by_id(*id)?.as_fd(), 0, None))
 }
 
 fn change(

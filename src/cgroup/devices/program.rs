@@ -9,9 +9,11 @@ use super::{ALL, Kind, PROPERTY, Rule, may_do_without};
 use crate::error::{For as _, On as _, Result};
 use crate::sys::bpf::{self, Instruction};
 
-/// Attaches the program to the container's directory.
-pub(in crate::cgroup) fn attach(dir: &Path, directory: impl AsFd, program: &[Instruction]) -> Result<()> {
-    match bpf::load(program).and_then(|program| bpf::attach(directory.as_fd(), program.as_fd())) {
+/// Attaches the program to the container's directory; to one that was there before, in place of
+/// what was attached to it.
+pub(in crate::cgroup) fn attach(dir: &Path, directory: impl AsFd, program: &[Instruction], is_new: bool) -> Result<()> {
+    let (directory, attach) = (directory.as_fd(), if is_new { bpf::attach } else { bpf::replace });
+    match bpf::load(program).and_then(|program| attach(directory, program.as_fd())) {
         Err(error) if may_do_without(error.errno) => Ok(()),
         result => result.on(dir.display()).property(PROPERTY),
     }
