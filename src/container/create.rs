@@ -105,9 +105,10 @@ impl Creation<'_> {
         dir.save(&self.record)?;
         let terminal = console.map(Console::receive).transpose()?.flatten();
         super::write_pid_file(options.pid_file.as_deref(), init.pid.as_raw())?;
+        // Before init goes on to wait without us: it holds the directory open too, and with that the lock.
+        dir.unlock()?;
         channel.tell(ToInit::Committed, &[])?;
         cgroup.keep();
-        dir.unlock()?;
         dir.keep();
         init.keep();
         Ok(Created { container: Container { dir, record: self.record.clone() }, pidfd, terminal })

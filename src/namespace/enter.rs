@@ -49,10 +49,11 @@ impl Namespaces {
         }
     }
 
-    /// Of the time namespace: with a new user namespace a plain user has the right to make one
-    /// only inside.
-    fn parent_makes_time(&self, host: &Host) -> bool {
-        self.makes(NEWTIME) && host.is_root()
+    /// Whether the parent makes or joins the time namespace. Only where it may: a plain user has the
+    /// right to do so in a user namespace of his own, while init in there has none over a time
+    /// namespace that root has made for it.
+    fn parent_enters_time(&self, host: &Host) -> bool {
+        self.has(NEWTIME) && host.is_root()
     }
 }
 
@@ -69,9 +70,12 @@ impl Detour {
             detour.leave(PID, c"/proc/self/ns/pid")?;
             pid.enter()?;
         }
-        if namespaces.parent_makes_time(host) {
+        if namespaces.parent_enters_time(host) {
             detour.leave(NEWTIME, c"/proc/self/ns/time")?;
-            make_time(namespaces)?;
+            match joined.iter().find(|join| join.kind == NEWTIME) {
+                Some(time) => time.enter()?,
+                None => make_time(namespaces)?,
+            }
         }
         Ok(detour)
     }
@@ -112,8 +116,9 @@ pub(crate) fn user(joined: &[Joined], launch: Launch) -> Result<()> {
 /// Runs in init, with its ids: every other namespace, but for a new cgroup namespace, whose root is
 /// the cgroup that init is in when it is made.
 pub(crate) fn others(namespaces: &Namespaces, joined: &[Joined], host: &Host) -> Result<()> {
-    joined.iter().filter(|join| !(USER | PID).contains(join.kind)).try_for_each(Joined::enter)?;
-    if namespaces.makes(NEWTIME) && !namespaces.parent_makes_time(host) {
+    let entered = if namespaces.parent_enters_time(host) { USER | PID | NEWTIME } else { USER | PID };
+    joined.iter().filter(|join| !entered.contains(join.kind)).try_for_each(Joined::enter)?;
+    if namespaces.makes(NEWTIME) && !entered.contains(NEWTIME) {
         make_time(namespaces)?;
     }
     let flags = namespaces.new - (USER | PID | NEWTIME | CloneFlags::CLONE_NEWCGROUP);
