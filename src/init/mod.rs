@@ -124,7 +124,7 @@ fn enter_namespaces(setup: &Setup<'_>) -> Result<()> {
     // What a process of a joined namespace could read of init's memory and descriptors: nothing
     // (CVE-2016-9962).
     prctl::set_dumpable(false).on("init")?;
-    enter::others(namespaces, setup.joined, setup.host)?;
+    enter::others(namespaces, setup.joined, plan.launch, setup.host)?;
     if namespaces.joins(CloneFlags::CLONE_NEWNS) {
         let root = &plan.rootfs.root.path;
         nix::unistd::chdir(root).call("chdir").on(root.display()).property(Property::of("root.path"))?;

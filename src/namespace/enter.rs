@@ -4,10 +4,14 @@
 //!
 //! ```text
 //! parent   setns(pid), unshare(time) + offsets          only children are affected
+//!          setns(network, ipc, …)                       only if there is a user namespace
 //!          clone3(user | pid)                           a new user namespace owns all that follows
-//!          back to the own pid and time namespaces
+//!          back to the own namespaces
 //! init     setns(user)  ·  ids mapped  ·  setns(others)  ·  unshare(mount | ipc | uts | net)
 //! ```
+//!
+//! A process in a user namespace cannot join what belongs to the host's any more, so root joins
+//! before it, on behalf of its child.
 //!
 //! A pid namespace that is made together with a *joined* user namespace has to belong to it, or
 //! /proc could not be mounted; so there one more process joins the user namespace first, and
@@ -15,6 +19,7 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 
@@ -49,11 +54,18 @@ impl Namespaces {
         }
     }
 
-    /// Whether the parent makes or joins the time namespace. Only where it may: a plain user has the
-    /// right to do so in a user namespace of his own, while init in there has none over a time
-    /// namespace that root has made for it.
-    fn parent_enters_time(&self, host: &Host) -> bool {
-        self.has(NEWTIME) && host.is_root()
+    /// Whether the parent joins it for its child.
+    fn parent_joins(&self, kind: CloneFlags, launch: Launch, host: &Host) -> bool {
+        if kind == PID && launch == Launch::Direct {
+            return true;
+        }
+        host.is_root() && self.has(USER) && !(USER | CloneFlags::CLONE_NEWNS).contains(kind)
+    }
+
+    /// Of the time namespace: with a new user namespace a plain user has the right to make one
+    /// only inside.
+    fn parent_makes_time(&self, host: &Host) -> bool {
+        self.makes(NEWTIME) && host.is_root()
     }
 }
 
@@ -64,24 +76,20 @@ pub(crate) struct Detour(Vec<(CloneFlags, OwnedFd)>);
 impl Detour {
     pub(crate) fn take(namespaces: &Namespaces, joined: &[Joined], launch: Launch, host: &Host) -> Result<Self> {
         let mut detour = Self(Vec::new());
-        if launch == Launch::Direct
-            && let Some(pid) = joined.iter().find(|join| join.kind == PID)
-        {
-            detour.leave(PID, c"/proc/self/ns/pid")?;
-            pid.enter()?;
+        for join in joined.iter().filter(|join| namespaces.parent_joins(join.kind, launch, host)) {
+            detour.leave(join.kind)?;
+            join.enter()?;
         }
-        if namespaces.parent_enters_time(host) {
-            detour.leave(NEWTIME, c"/proc/self/ns/time")?;
-            match joined.iter().find(|join| join.kind == NEWTIME) {
-                Some(time) => time.enter()?,
-                None => make_time(namespaces)?,
-            }
+        if namespaces.parent_makes_time(host) {
+            detour.leave(NEWTIME)?;
+            make_time(namespaces)?;
         }
         Ok(detour)
     }
 
-    fn leave(&mut self, kind: CloneFlags, own: &std::ffi::CStr) -> Result<()> {
-        let fd = sys::path::open(own, OFlag::O_RDONLY).on(own.to_string_lossy())?;
+    fn leave(&mut self, kind: CloneFlags) -> Result<()> {
+        let own = sys::c_string(format!("/proc/self/ns/{}", file(kind)))?;
+        let fd = sys::path::open(&own, OFlag::O_RDONLY).on(own.to_string_lossy())?;
         self.0.push((kind, fd));
         Ok(())
     }
@@ -94,7 +102,7 @@ impl Detour {
 /// Runs in the relay: joins the user namespace and makes init as the relay's sibling, whose pid and
 /// pidfd go to the parent. Returns in init only.
 pub(crate) fn relay(namespaces: &Namespaces, joined: &[Joined], channel: BorrowedFd<'_>) -> Result<()> {
-    joined.iter().filter(|join| join.kind == USER).try_for_each(Joined::enter)?;
+    join_user(joined)?;
     joined.iter().filter(|join| join.kind == PID).try_for_each(Joined::enter)?;
     match clone3(namespaces.new & PID, ChildOf::CallersParent, None).property(Property::of("linux.namespaces"))? {
         Process::Child => Ok(()),
@@ -107,18 +115,37 @@ pub(crate) fn relay(namespaces: &Namespaces, joined: &[Joined], channel: Borrowe
 
 /// Runs in init: the joined user namespace, before anything that needs privileges in it.
 pub(crate) fn user(joined: &[Joined], launch: Launch) -> Result<()> {
-    if launch == Launch::Relay {
+    if launch == Launch::Relay { Ok(()) } else { join_user(joined) }
+}
+
+/// The mount namespace first, for the sake of one that is the host's; a plain user has the right to
+/// join either only the other way round.
+fn join_user(joined: &[Joined]) -> Result<()> {
+    let Some(user) = joined.iter().find(|join| join.kind == USER) else {
         return Ok(());
+    };
+    let mount = joined.iter().find(|join| join.kind == CloneFlags::CLONE_NEWNS);
+    match mount.map(Joined::enter) {
+        Some(Err(error)) if error.errno() == Some(Errno::EPERM) => {
+            user.enter()?;
+            mount.map_or(Ok(()), Joined::enter)
+        }
+        Some(Err(error)) => Err(error),
+        _ => user.enter(),
     }
-    joined.iter().filter(|join| join.kind == USER).try_for_each(Joined::enter)
 }
 
 /// Runs in init, with its ids: every other namespace, but for a new cgroup namespace, whose root is
 /// the cgroup that init is in when it is made.
-pub(crate) fn others(namespaces: &Namespaces, joined: &[Joined], host: &Host) -> Result<()> {
-    let entered = if namespaces.parent_enters_time(host) { USER | PID | NEWTIME } else { USER | PID };
-    joined.iter().filter(|join| !entered.contains(join.kind)).try_for_each(Joined::enter)?;
-    if namespaces.makes(NEWTIME) && !entered.contains(NEWTIME) {
+pub(crate) fn others(namespaces: &Namespaces, joined: &[Joined], launch: Launch, host: &Host) -> Result<()> {
+    let mount_is_done = namespaces.joins(USER);
+    let is_done = |kind| {
+        (USER | PID).contains(kind)
+            || namespaces.parent_joins(kind, launch, host)
+            || (kind == CloneFlags::CLONE_NEWNS && mount_is_done)
+    };
+    joined.iter().filter(|join| !is_done(join.kind)).try_for_each(Joined::enter)?;
+    if namespaces.makes(NEWTIME) && !namespaces.parent_makes_time(host) {
         make_time(namespaces)?;
     }
     let flags = namespaces.new - (USER | PID | NEWTIME | CloneFlags::CLONE_NEWCGROUP);
@@ -138,6 +165,14 @@ pub(crate) fn cgroup(namespaces: &Namespaces) -> Result<()> {
 fn make_time(namespaces: &Namespaces) -> Result<()> {
     ns::unshare(NEWTIME).on("time namespace").property(Property::of("linux.namespaces"))?;
     namespaces.offsets.as_ref().map_or(Ok(()), super::time::Offsets::apply)
+}
+
+/// A namespace's file in /proc/PID/ns.
+fn file(kind: CloneFlags) -> &'static str {
+    match name(kind) {
+        "network" => "net",
+        other => other,
+    }
 }
 
 impl Joined {

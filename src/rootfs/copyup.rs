@@ -48,7 +48,9 @@ fn copy_entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> Result<(
         }
         _ => path::mknodat(to, name, kind, mode, stat.st_rdev)?,
     }
-    own(to, name, &stat)
+    own(to, name, &stat)?;
+    // mkdir(2) makes no set-group-ID bit, and chown(2) takes both away.
+    if kind != SFlag::S_IFLNK && mode & 0o6000 != 0 { path::chmodat(to, name, mode) } else { Ok(()) }
 }
 
 fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &FileStat) -> Result<()> {

@@ -158,12 +158,21 @@ pub(crate) fn links(builder: &Builder<'_>) -> Result<()> {
             link(dev.as_fd(), target, name)?;
         }
     }
-    // Whatever node the image has there is of another instance of devpts than /dev/pts.
-    match path::unlinkat(dev.as_fd(), c"ptmx") {
-        Ok(()) | Err(sys::Error { errno: Errno::ENOENT, .. }) => {}
-        Err(error) => return Err(error.on("/dev/ptmx")),
+    ptmx(dev.as_fd()).on("/dev/ptmx")
+}
+
+/// Whatever else is there is of another instance of devpts than /dev/pts, and goes.
+fn ptmx(dev: BorrowedFd<'_>) -> sys::Result<()> {
+    let (name, target) = (c"ptmx", c"pts/ptmx");
+    match path::symlinkat(target, dev, name) {
+        Err(sys::Error { errno: Errno::EEXIST, .. }) => {}
+        result => return result,
     }
-    link(dev.as_fd(), c"pts/ptmx", c"ptmx")
+    if path::readlinkat(dev, name).is_ok_and(|found| found.as_os_str() == "pts/ptmx") {
+        return Ok(());
+    }
+    path::unlinkat(dev, name)?;
+    path::symlinkat(target, dev, name)
 }
 
 fn link(dev: BorrowedFd<'_>, target: &std::ffi::CStr, name: &std::ffi::CStr) -> Result<()> {

@@ -67,13 +67,10 @@ pub(crate) fn chown(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
     Errno::result(result).call("fchownat").map(drop)
 }
 
-/// Mode of what an `O_PATH` descriptor refers to: fchmod(2) refuses those, and fchmodat2(2) came
-/// with Linux 6.6, so it goes through our own /proc.
-pub(crate) fn chmod(proc_self_fd: BorrowedFd<'_>, fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
-    let name = super::c_string(fd.as_raw_fd().to_string())?;
+/// Follows a symbolic link at `name`: only for a directory that nobody else can reach.
+pub(crate) fn chmodat(dir: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
     let mode = Mode::from_bits_truncate(mode);
-    nix::sys::stat::fchmodat(proc_self_fd, name.as_c_str(), mode, nix::sys::stat::FchmodatFlags::FollowSymlink)
-        .call("fchmodat")
+    nix::sys::stat::fchmodat(dir, name, mode, nix::sys::stat::FchmodatFlags::FollowSymlink).call("fchmodat")
 }
 
 pub(crate) fn fchdir(fd: BorrowedFd<'_>) -> Result<()> {
