@@ -64,7 +64,7 @@ impl Display for Property {
 /// What went wrong. Boxed: two words on the good path.
 #[derive(thiserror::Error)]
 #[error(transparent)]
-pub struct Error(Box<Kind>);
+pub(crate) struct Error(Box<Kind>);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Kind {

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use super::devices::{self, Devices};
 use super::path::PROPERTY;
 use super::{Group, Plan, Record, Version, Write, file, live, resources, v1, v2};
+use crate::container::Rootless;
 use crate::error::{For as _, On as _, Result};
 use crate::sys::Call as _;
 
@@ -31,10 +32,10 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn create(plan: &Plan) -> Result<Self> {
+    pub(super) fn create(plan: &Plan, rootless: Rootless) -> Result<Self> {
         let mut guard = Self { groups: Vec::with_capacity(plan.hierarchies.len()), directory: None };
         match guard.make(plan) {
-            Err(error) if plan.is_optional() && may_do_without(error.errno()) => {
+            Err(error) if refused(error.errno()) && may_do_without(plan, rootless) => {
                 guard.undo();
                 Ok(guard)
             }
@@ -137,8 +138,16 @@ impl Drop for Guard {
 
 /// A caller without rights here (rootless, or a read-only cgroupfs) gets by without a cgroup; for
 /// the host's root the device rules make it indispensable.
-fn may_do_without(errno: Option<Errno>) -> bool {
-    matches!(errno, Some(Errno::EACCES | Errno::EPERM | Errno::EROFS)) && !live::is_host_root()
+fn may_do_without(plan: &Plan, rootless: Rootless) -> bool {
+    match rootless {
+        Rootless::Auto => plan.is_optional() && !live::is_host_root(),
+        Rootless::Yes => true,
+        Rootless::No => false,
+    }
+}
+
+fn refused(errno: Option<Errno>) -> bool {
+    matches!(errno, Some(Errno::EACCES | Errno::EPERM | Errno::EROFS))
 }
 
 /// Makes `dir` and its missing parents; says how many of them, from `dir` upwards, are new.

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::ContainerId;
+use crate::container::{ContainerId, Rootless};
 use crate::error::{Property, Result};
 use crate::host::Host;
 use crate::spec::config::Linux;
@@ -126,8 +126,8 @@ impl Plan {
         &self.hierarchies
     }
 
-    pub(crate) fn create(&self) -> Result<Guard> {
-        Guard::create(self)
+    pub(crate) fn create(&self, rootless: Rootless) -> Result<Guard> {
+        Guard::create(self, rootless)
     }
 
     /// Nobody named a place or a limit: a caller who may not make cgroups does without one.

@@ -8,6 +8,7 @@ use super::args::{self, id, option, path, path_of, switch};
 use super::{Entry, Global};
 use crate::container::{self, CreateOptions};
 use crate::error::{Error, Result};
+use crate::sys;
 
 pub(super) const ENTRY: Entry = Entry { name: "create", about: "Create a container from a bundle", args, run };
 
@@ -39,6 +40,10 @@ pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -
     if global.systemd_cgroup {
         return Err(Error::other("--systemd-cgroup is not supported yet: cgroups are managed directly (cgroupfs)"));
     }
+    let preserve_fds = matches.get_one("preserve-fds").copied().unwrap_or_default();
+    if let Some(missing) = (0..preserve_fds).map(|n| 3 + n as i32).find(|fd| !sys::fd::is_inherited(*fd)) {
+        return Err(Error::other(format!("--preserve-fds {preserve_fds}: descriptor {missing} is not open")));
+    }
     let bundle = path_of(matches, "bundle").filter(|path| !path.as_os_str().is_empty());
     let named = |name| path_of(matches, name).filter(|path| !path.as_os_str().is_empty()).map(args::absolute);
     Ok(CreateOptions {
@@ -53,7 +58,7 @@ pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -
         foreground,
         no_pivot: matches.get_flag("no-pivot"),
         no_new_keyring: matches.get_flag("no-new-keyring"),
-        preserve_fds: matches.get_one("preserve-fds").copied().unwrap_or_default(),
+        preserve_fds,
         rootless: global.rootless,
     })
 }

@@ -93,7 +93,7 @@ struct Creation<'a> {
 
 impl Creation<'_> {
     fn build(&mut self, mut dir: StateDir, prepared: Prepared, options: &CreateOptions) -> Result<Created> {
-        let cgroup = self.plan.cgroup.create()?;
+        let cgroup = self.plan.cgroup.create(options.rootless)?;
         let listener = socket::listen(dir.fd(), START_SOCKET).on(START_SOCKET)?;
         let Prepared { rootfs, joined, sources, console } = prepared;
         let launch =
@@ -263,7 +263,7 @@ impl InitGuard {
         let (length, fds) = socket::receive(channel.fd(), &mut pid).on("relay")?;
         match fds.into_iter().next() {
             Some(pidfd) if length == pid.len() => {
-                self.reap();
+                let _ = self.reap();
                 Ok((Self::new(Pid::from_raw(i32::from_le_bytes(pid))), pidfd))
             }
             _ => Err(self.cause_of_death()),

@@ -2,8 +2,6 @@
 //!
 //! Runs in: parent · runtime.md#start, RT-26…RT-30, RT-47…RT-50
 
-use std::os::fd::AsFd as _;
-
 use crate::error::{Error, On as _, Result};
 use crate::hooks::{self, Moment};
 use crate::sync::{Channel, FromInit};

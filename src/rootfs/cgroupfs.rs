@@ -6,9 +6,7 @@
 //! their root. Without, it gets a bind mount of its own directory, read-only whatever the options
 //! say: the host's interface is not to be written to (CVE-2023-25809).
 
-use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -55,21 +53,15 @@ fn tmpfs() -> sys::Result<OwnedFd> {
 }
 
 fn place(base: BorrowedFd<'_>, hierarchy: &Hierarchy, own_namespace: bool, attr: Attr) -> sys::Result<()> {
-    let name = sys::c_string(hierarchy.mountpoint.file_name().unwrap_or_default().as_bytes())?;
+    let name = sys::c_string(hierarchy.name())?;
     path::mkdirat(base, &name, 0o755)?;
     let target = path::openat(base, &name, OFlag::O_PATH | OFlag::O_DIRECTORY, 0)?;
     let tree = view(hierarchy, own_namespace, attr)?;
     api::move_mount(tree.as_fd(), target.as_fd())?;
-    for alias in aliases(&hierarchy.controllers, &name) {
-        path::symlinkat(&name, base, &alias)?;
+    for alias in hierarchy.aliases().map(sys::c_string) {
+        path::symlinkat(&name, base, &alias?)?;
     }
     Ok(())
-}
-
-/// Programs look for `cpu` where the hierarchy is mounted as `cpu,cpuacct`.
-fn aliases(controllers: &str, name: &CStr) -> Vec<CString> {
-    let names = controllers.split(',').filter(|_| controllers.contains(','));
-    names.filter_map(|alias| CString::new(alias).ok()).filter(|alias| alias.as_c_str() != name).collect()
 }
 
 /// One hierarchy as the container sees it, attached nowhere yet.
@@ -92,7 +84,7 @@ fn fresh(hierarchy: &Hierarchy, attr: Attr) -> sys::Result<OwnedFd> {
     let context = api::fsopen(kind)?;
     api::fsconfig_set(context.as_fd(), c"source", Some(c"cgroup"))?;
     if hierarchy.version == Version::V1 {
-        for option in v1_options(&hierarchy.controllers) {
+        for option in hierarchy.options().split(',') {
             match option.split_once('=') {
                 Some((key, value)) => {
                     api::fsconfig_set(context.as_fd(), &sys::c_string(key)?, Some(&sys::c_string(value)?))?;
@@ -103,29 +95,4 @@ fn fresh(hierarchy: &Hierarchy, attr: Attr) -> sys::Result<OwnedFd> {
     }
     api::fsconfig_create(context.as_fd())?;
     api::fsmount(context.as_fd(), attr)
-}
-
-/// `cpu,cpuacct`, or `none,name=systemd` for a hierarchy without controllers.
-fn v1_options(controllers: &str) -> Vec<&str> {
-    let named = controllers.starts_with("name=").then_some("none");
-    named.into_iter().chain(controllers.split(',')).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_of_v1_hierarchies() {
-        assert_eq!(v1_options("memory"), ["memory"]);
-        assert_eq!(v1_options("cpu,cpuacct"), ["cpu", "cpuacct"]);
-        assert_eq!(v1_options("name=systemd"), ["none", "name=systemd"]);
-    }
-
-    #[test]
-    fn aliases_of_joined_controllers() {
-        assert_eq!(aliases("cpu,cpuacct", c"cpu,cpuacct"), [CString::from(c"cpu"), c"cpuacct".into()]);
-        assert_eq!(aliases("cpu,cpuacct", c"cpu"), [CString::from(c"cpuacct")]);
-        assert!(aliases("memory", c"memory").is_empty());
-    }
 }

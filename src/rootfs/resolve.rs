@@ -53,11 +53,6 @@ impl InRoot {
         self.as_str().strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    pub(crate) fn join(&self, name: &str) -> Self {
-        let path = format!("{}/{name}", self.as_str().trim_end_matches('/'));
-        Self(CString::new(path).unwrap_or_default())
-    }
-
     fn split(&self) -> Option<(Self, CString)> {
         let (parent, name) = self.as_str().rsplit_once('/').filter(|(_, name)| !name.is_empty())?;
         let parent = if parent.is_empty() { "/" } else { parent };
@@ -203,7 +198,6 @@ mod tests {
             assert_eq!(in_root(written).as_str(), path);
         }
         assert!(in_root("/dev/pts").is_within("/dev") && !in_root("/device").is_within("/dev"));
-        assert_eq!(in_root("/").join("a").as_str(), "/a");
     }
 
     struct Scratch(std::path::PathBuf);

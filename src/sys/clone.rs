@@ -10,6 +10,9 @@ use nix::unistd::Pid;
 
 use super::{Call as _, Result};
 
+/// The whole of it: libc's constant for Linux is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Which of the two processes returned.
 #[derive(Debug)]
 pub(crate) enum Process {
@@ -40,7 +43,7 @@ pub(crate) fn clone3(namespaces: CloneFlags, child_of: ChildOf, cgroup: Option<B
         ChildOf::CallersParent => args.flags |= libc::CLONE_PARENT as u64,
     }
     if let Some(cgroup) = cgroup {
-        args.flags |= libc::CLONE_INTO_CGROUP as u64;
+        args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: without CLONE_VM the child has its own copy of the memory and, as the program has one

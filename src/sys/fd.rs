@@ -2,7 +2,7 @@
 //!
 //! Runs in: both
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::stat::FileStat;
@@ -63,10 +63,12 @@ pub(super) fn own(result: libc::c_long, call: &'static str) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// A descriptor of the caller's, such as those named by `--preserve-fds`.
-pub(crate) fn is_open(fd: RawFd) -> bool {
+/// Whether the caller handed this descriptor down to us: it is open and, unlike all of ours, is not
+/// closed by execve.
+pub(crate) fn is_inherited(fd: RawFd) -> bool {
     // SAFETY: F_GETFD reads a flag and touches no memory.
-    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    flags != -1 && flags & libc::FD_CLOEXEC == 0
 }
 
 /// Standard input, output and error, which are open from `main` on.
@@ -89,9 +91,4 @@ pub(crate) fn contents(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
     let length = nix::sys::uio::pread(fd, &mut content, 0).call("pread")?;
     content.truncate(length);
     Ok(content)
-}
-
-/// The number of a descriptor, for `/proc/self/fd/N`.
-pub(crate) fn number(fd: impl AsFd) -> RawFd {
-    fd.as_fd().as_raw_fd()
 }
