@@ -61,6 +61,9 @@ impl Plan {
             prctl::keep_capabilities().property(PROPERTY.field("uid"))?;
         }
         ids::setresuid(self.uid).property(PROPERTY.field("uid"))?;
+        if (self.uid, self.gid) == (0, 0) {
+            return Ok(());
+        }
         // New ids set it back to the machine's default, fs.suid_dumpable.
         prctl::set_dumpable(false).property(PROPERTY)
     }
