@@ -242,7 +242,6 @@ fn become_user(plan: &Plan, umask: u32) -> Result<Option<Image<'_>>> {
         root: root.as_fd(),
         make_directory: &|path| make_directory(Root(root.as_fd()), path),
         umask,
-        preserve_fds: plan.preserve_fds,
         filter_follows: plan.seccomp.is_some() && !process.no_new_privileges,
     };
     process.assume(&context).map(Some)

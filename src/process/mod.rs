@@ -4,10 +4,10 @@
 //!
 //! Init calls, inside the container's root, in this order:
 //! ```text
-//! assume         cwd · stdio · bounding set · ids · capabilities · cwd · program · descriptors
+//! assume         cwd · stdio · bounding set · ids · capabilities · cwd · program
 //!                ... Ready, and the wait for `start` ...
 //! apply_limits
-//!                (the filter is loaded here)
+//!                (other descriptors are closed, and the filter is loaded here)
 //! finish         a capability kept for loading it goes too
 //! execute
 //! ```
@@ -101,7 +101,6 @@ impl Plan {
             self.change_directory(context.root)?;
         }
         let image = self.find_program(context.root)?;
-        sys::fd::close_range(3 + context.preserve_fds, true).on("descriptors")?;
         if self.no_new_privileges {
             prctl::set_no_new_privileges().property(Property::of("process.noNewPrivileges"))?;
         }
@@ -169,8 +168,6 @@ pub(crate) struct Context<'a> {
     pub(crate) make_directory: &'a dyn Fn(&CStr) -> Result<()>,
     /// The umask orlop was called with (CFG-44).
     pub(crate) umask: u32,
-    /// How many descriptors after stdio the program gets (`--preserve-fds`).
-    pub(crate) preserve_fds: u32,
     /// A filter is loaded later, without noNewPrivileges, and `finish` called after it.
     pub(crate) filter_follows: bool,
 }

@@ -35,24 +35,19 @@ pub(crate) fn dup_onto(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
     Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), target) }).call("dup2").map(drop)
 }
 
-/// Closes a range of descriptors, or has execve close it.
-pub(crate) fn close_range(first: u32, on_exec: bool) -> Result<()> {
-    close(first, u32::MAX, if on_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 })
-}
-
 /// Closes every descriptor from `first` on, but for one.
 pub(crate) fn close_all_but(first: u32, kept: BorrowedFd<'_>) -> Result<()> {
     let kept = kept.as_raw_fd().cast_unsigned();
     if kept > first {
-        close(first, kept - 1, 0)?;
+        close_range(first, kept - 1)?;
     }
-    close(first.max(kept + 1), u32::MAX, 0)
+    close_range(first.max(kept + 1), u32::MAX)
 }
 
-fn close(first: u32, last: u32, flags: libc::c_uint) -> Result<()> {
-    // SAFETY: only marks or closes descriptors. Closing is asked for by init alone, of numbers that
-    // no `OwnedFd` used afterwards holds.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
+    // SAFETY: asked for by init and by the children that become hooks, of numbers that no `OwnedFd`
+    // used afterwards holds.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     Errno::result(result).call("close_range").map(drop)
 }
 

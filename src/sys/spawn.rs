@@ -159,7 +159,7 @@ impl Entry {
                 }
             }
             // Ours are CLOEXEC; this is for what our caller let us inherit (ENOSYS before Linux 5.9).
-            let _ = super::fd::close_range(3, false);
+            let _ = super::fd::close_range(3, u32::MAX);
             if !self.directory.is_null() {
                 libc::chdir(self.directory);
             }

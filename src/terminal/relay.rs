@@ -136,6 +136,7 @@ impl Relay {
                 break;
             }
             left = left.saturating_sub(self.printed.length());
+            wait_until_writable(self.output)?;
             self.write_output()?;
         }
         Ok(())
@@ -252,6 +253,12 @@ fn can_read(fd: BorrowedFd<'_>) -> Result<bool> {
 
 fn can_write(fd: BorrowedFd<'_>) -> Result<bool> {
     ready(fd, PollFlags::POLLOUT)
+}
+
+/// For an output that the caller has made non-blocking.
+fn wait_until_writable(fd: BorrowedFd<'_>) -> Result<()> {
+    let mut fds = [PollFd::new(fd, PollFlags::POLLOUT)];
+    sys::retry(|| nix::poll::poll(&mut fds, PollTimeout::NONE)).call("poll").property(PROPERTY).map(drop)
 }
 
 /// Also when it has ended, as reading or writing then says so at once.
