@@ -520,6 +520,7 @@ fn preserved_descriptors() {
     let output = run_after(&bundle, &preparation, &["--preserve-fds=2"]).success();
     assert_eq!(output.stdout, "from the host");
     assert_eq!(fs::read_to_string(&result).unwrap(), "to the host\n");
+    run_after(&bundle, "exec 3</dev/null 4<&-", &["--preserve-fds=2"]).failure(&["descriptor 4 is not open"]);
 }
 
 /// Signals that the caller ignores are not ignored in the program, and none is blocked.
