@@ -11,12 +11,14 @@ mod compile;
 mod ranges;
 
 use libc::sock_filter;
+use nix::errno::Errno;
 use serde_json::value::RawValue;
 
 use crate::error::Result;
 use crate::sys;
 use cache::{Cache, Key};
 use compile::Profile;
+use ranges::Outcome;
 
 /// A profile that passed every check, or the filter that one like it became earlier.
 #[derive(Debug)]
@@ -84,6 +86,15 @@ impl Plan {
     }
 }
 
+/// AUDIT_ARCH_* of this build.
+const NATIVE: Option<u32> = if cfg!(target_arch = "x86_64") {
+    Some(0xc000_003e)
+} else if cfg!(target_arch = "aarch64") {
+    Some(0xc000_00b7)
+} else {
+    None
+};
+
 /// A program for the kernel, at most 32 KiB of it (4096 instructions).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Filter {
@@ -98,7 +109,21 @@ impl Filter {
     /// Attaches it to init, for good. Needs no_new_privs or CAP_SYS_ADMIN. From here on only what the
     /// profile allows is possible, so execve should be all that follows.
     pub(crate) fn load(&self) -> sys::Result<()> {
-        sys::seccomp::set_mode_filter(self.flags, &self.program)
+        match self.refusal_of_execve() {
+            // Afterwards it might be impossible even to tell.
+            Some(errno) => Err(sys::Error { call: "execve", errno }),
+            None => sys::seccomp::set_mode_filter(self.flags, &self.program),
+        }
+    }
+
+    /// The errno with which this filter makes every execve fail, if it does.
+    fn refusal_of_execve(&self) -> Option<Errno> {
+        match ranges::outcome(&self.program, NATIVE?, libc::SYS_execve as u32) {
+            Some(Outcome::Return(value)) if value & libc::SECCOMP_RET_ACTION_FULL == libc::SECCOMP_RET_ERRNO => {
+                Some(Errno::from_raw((value & libc::SECCOMP_RET_DATA) as i32))
+            }
+            _ => None,
+        }
     }
 
     /// Flags, number of instructions, instructions, unknown names, one per line; for init and the cache.

@@ -49,14 +49,14 @@ pub(super) fn rewrite(program: &[sock_filter]) -> Option<Vec<sock_filter>> {
 
 /// What is known of a system call from its architecture and number alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Return(u32),
     /// Its arguments decide, by the code from this instruction on, which loads the first of them.
     Arguments(usize),
 }
 
 /// Runs the program until it returns or wants to see an argument.
-fn outcome(program: &[sock_filter], architecture: u32, number: u32) -> Option<Outcome> {
+pub(super) fn outcome(program: &[sock_filter], architecture: u32, number: u32) -> Option<Outcome> {
     let (mut at, mut loaded) = (0, None);
     loop {
         let instruction = program.get(at)?;

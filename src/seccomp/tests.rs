@@ -383,6 +383,29 @@ fn the_kernel_takes_what_was_built() {
     assert!(allowed.is_ok());
 }
 
+/// Known before it is loaded, while init can still tell.
+#[test]
+fn a_profile_without_execve_is_not_loaded() {
+    let load = |profile: Value| {
+        let filter = build(&profile);
+        thread::spawn(move || {
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            filter.load()
+        })
+        .join()
+        .unwrap()
+    };
+    let refused = |errno| Err(sys::Error { call: "execve", errno });
+    let allow_all_but = |errno: u32, args: Value| {
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
+            [{"names": ["execve"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": args}]})
+    };
+    assert_eq!(load(json!({"defaultAction": "SCMP_ACT_ERRNO"})), refused(Errno::EPERM));
+    assert_eq!(load(allow_all_but(38, json!([]))), refused(Errno::ENOSYS));
+    let args = json!([{"index": 1, "value": 0, "op": "SCMP_CMP_EQ"}]);
+    assert_eq!(load(allow_all_but(38, args)), Ok(()));
+}
+
 #[test]
 fn bytes_that_are_no_filter() {
     let filter = build(

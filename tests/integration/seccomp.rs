@@ -179,6 +179,25 @@ fn filter_does_not_break_the_runtime() {
     }
 }
 
+/// Under these profiles no program can be started, and under the first nobody could even report it.
+#[test]
+fn execve_is_refused() {
+    let mut bundle = Bundle::new();
+    for seccomp in [
+        json!({"defaultAction": "SCMP_ACT_ERRNO"}),
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["execve"], "action": "SCMP_ACT_ERRNO"}]}),
+    ] {
+        for no_new_privileges in [true, false] {
+            bundle.set("/linux/seccomp", seccomp.clone());
+            bundle.set("/process/noNewPrivileges", json!(no_new_privileges));
+            let container = bundle.create();
+            container.try_start().failure(&["linux.seccomp: execve: EPERM: operation not permitted"]);
+            container.try_delete(&["--force"]).success();
+        }
+    }
+    bundle.assert_clean();
+}
+
 /// LNX-140: each operator, on a 64-bit argument: a value that matches and one that does not.
 #[test]
 fn operators() {
