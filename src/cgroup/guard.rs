@@ -34,6 +34,9 @@ pub(crate) struct Guard {
 impl Guard {
     pub(super) fn create(plan: &Plan, rootless: Rootless) -> Result<Self> {
         let mut guard = Self { groups: Vec::with_capacity(plan.hierarchies.len()), directory: None };
+        if plan.hierarchies.is_empty() && !may_do_without(plan, rootless) {
+            return Err(plan.reason().unsupported("cgroups, and this host has none mounted"));
+        }
         match guard.make(plan) {
             Err(error) if refused(error.errno()) && may_do_without(plan, rootless) => {
                 guard.undo();
@@ -89,7 +92,8 @@ impl Guard {
     /// Moves a process in from outside, where neither `birth` nor `doors` will do.
     pub(crate) fn join(&self, pid: Pid) -> Result<()> {
         self.groups.iter().try_for_each(|group| {
-            file::write_path(&group.dir.join("cgroup.procs"), &pid.to_string()).property(PROPERTY)
+            let joined = file::write_path(&group.dir.join("cgroup.procs"), &pid.to_string());
+            joined.map_err(|error| live::explain(group, error)).property(PROPERTY)
         })
     }
 
@@ -136,12 +140,12 @@ impl Drop for Guard {
     }
 }
 
-/// A caller without rights here (rootless, or a read-only cgroupfs) gets by without a cgroup; for
-/// the host's root the device rules make it indispensable.
+/// A caller without rights here (rootless, or a read-only cgroupfs) gets by without a cgroup, but
+/// not without limits; for the host's root the device rules make it indispensable.
 fn may_do_without(plan: &Plan, rootless: Rootless) -> bool {
     match rootless {
         Rootless::Auto => plan.is_optional() && !live::is_host_root(),
-        Rootless::Yes => true,
+        Rootless::Yes => plan.writes.is_empty(),
         Rootless::No => false,
     }
 }

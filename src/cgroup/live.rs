@@ -117,7 +117,8 @@ impl Group {
 }
 
 /// A cgroup that was there before the container may be used if nobody is in it and it is not frozen
-/// (LNX-48): a second container's processes would share limits, signals and end.
+/// (LNX-48): a second container's processes would share limits, signals and end. A threaded one has
+/// no list of processes, and controllers for threads only.
 pub(super) fn check_vacant(group: &Group) -> Result<()> {
     let dir = group.dir.display();
     if let Some(pid) = processes(&group.dir)?.first() {
@@ -126,7 +127,27 @@ pub(super) fn check_vacant(group: &Group) -> Result<()> {
     if (group.version == Version::V2 || group.controls("freezer")) && is_frozen(group)? {
         return Err(PROPERTY.invalid(format!("{dir} is frozen")));
     }
-    Ok(())
+    match kind(group).as_deref() {
+        Some("threaded") => Err(PROPERTY.invalid(format!("{dir} is a threaded cgroup"))),
+        _ => Ok(()),
+    }
+}
+
+/// v2: `domain`, `threaded` and so on.
+fn kind(group: &Group) -> Option<String> {
+    let path = group.dir.join("cgroup.type");
+    (group.version == Version::V2).then(|| file::read_value(&path).ok()).flatten()
+}
+
+/// Why the kernel lets no process into a cgroup of v2.
+pub(super) fn explain(group: &Group, error: Error) -> Error {
+    match (error.errno(), kind(group).as_deref()) {
+        (Some(Errno::EOPNOTSUPP), Some(kind @ ("domain invalid" | "threaded"))) => PROPERTY.invalid(format!(
+            "{} is a cgroup of type \"{kind}\": one above it is threaded, or has processes and controllers",
+            group.dir.display()
+        )),
+        _ => error,
+    }
 }
 
 /// Removes the directories of one hierarchy that are ours.

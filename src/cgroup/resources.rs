@@ -40,7 +40,8 @@ pub(super) fn compile(resources: &Resources, layout: &Layout) -> Result<Vec<Writ
         at_least_unlimited(PIDS, limit)?;
     }
     match layout.version() {
-        Some(Version::V2) => {
+        // A host without cgroups is told apart when they are to be made.
+        Some(Version::V2) | None => {
             let mut writes = v2::writes(resources)?;
             writes.extend(unified(resources)?);
             Ok(writes)
@@ -53,7 +54,6 @@ pub(super) fn compile(resources: &Resources, layout: &Layout) -> Result<Vec<Writ
             writes.iter().try_for_each(|write| is_mounted(write, layout))?;
             Ok(writes)
         }
-        None => Ok(Vec::new()),
     }
 }
 

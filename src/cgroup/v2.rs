@@ -139,13 +139,16 @@ fn enable(dir: &Path, refusals: &mut Vec<Refusal>) -> Result<()> {
         words(dir, "cgroup.controllers")?.into_iter().filter(|name| !passed.contains(name)).collect();
     let path = dir.join("cgroup.subtree_control");
     let request = |names: &[String]| names.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ");
-    if missing.is_empty() || file::write_path(&path, &request(&missing)).is_ok() {
+    let put = |names: &[String]| file::write_path(&path, &request(names)).err().and_then(|error| error.errno());
+    if missing.is_empty() {
         return Ok(());
     }
-    // One that cannot be had (cpu while there are real-time processes) keeps no other back.
+    let Some(refused) = put(&missing) else { return Ok(()) };
     for name in missing {
-        if let Err(error) = file::write_path(&path, &request(std::slice::from_ref(&name))) {
-            let errno = error.errno().unwrap_or(Errno::EIO);
+        // One that cannot be had (cpu while there are real-time processes) keeps no other back. But
+        // not among processes: there controllers for threads can be had, and spoil it for children.
+        let errno = if refused == Errno::EBUSY { Some(refused) } else { put(std::slice::from_ref(&name)) };
+        if let Some(errno) = errno {
             refusals.push(Refusal { controller: name, file: path.display().to_string(), errno });
         }
     }
@@ -165,7 +168,7 @@ fn missing(write: &Write, controller: &str, refusals: &[Refusal]) -> Error {
             format!("which {file} refuses to pass down: {}{hint}", Meaning(*errno))
         }
     };
-    write.property.unsupported(format!("the {controller} controller, {why}"))
+    write.property.unsupported(format!("{} needs the {controller} controller, {why}", write.file))
 }
 
 fn words(dir: &Path, name: &str) -> Result<Vec<String>> {
