@@ -25,10 +25,10 @@ fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
     let mut result = Ok(0);
     for id in matches.get_many::<String>("id").into_iter().flatten() {
         let deleted = ContainerId::new(id).and_then(|id| delete::delete(&global.root, &id, force));
-        if let Err(error) = deleted {
-            if let Err(earlier) = std::mem::replace(&mut result, Err(error)) {
-                output::fatal(&earlier);
-            }
+        if let Err(error) = deleted
+            && let Err(earlier) = std::mem::replace(&mut result, Err(error))
+        {
+            output::fatal(&earlier);
         }
     }
     result
