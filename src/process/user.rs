@@ -21,8 +21,7 @@ pub(crate) struct Plan {
     pub(crate) gid: u32,
     pub(crate) groups: Vec<u32>,
     pub(crate) umask: Option<u32>,
-    /// A plain user's user namespace forbids setgroups; its processes keep the caller's groups.
-    groups_may_be_fixed: bool,
+    caller_is_root: bool,
 }
 
 /// (id_t)-1 means "leave unchanged" to setresuid(2), so it can be nobody's id.
@@ -45,14 +44,14 @@ impl Plan {
             gid: user.gid,
             groups: user.additional_gids.clone(),
             umask: user.umask,
-            groups_may_be_fixed: !caller_is_root,
+            caller_is_root,
         })
     }
 
     /// Becomes the user; permitted capabilities survive until the caller sets the final ones.
     pub(super) fn become_user(&self) -> Result<()> {
         match ids::setgroups(&self.groups) {
-            Err(error) if error.errno == Errno::EPERM && self.groups_may_be_fixed && self.groups.is_empty() => Ok(()),
+            Err(error) if error.errno == Errno::EPERM && self.groups.is_empty() && self.groups_are_fixed() => Ok(()),
             result => result,
         }
         .property(PROPERTY.field("additionalGids"))?;
@@ -66,6 +65,12 @@ impl Plan {
         }
         // New ids set it back to the machine's default, fs.suid_dumpable.
         prctl::set_dumpable(false).property(PROPERTY)
+    }
+
+    /// A user namespace that a plain user made forbids setgroups, and so do those below it: their
+    /// processes keep the caller's groups, whatever is configured.
+    fn groups_are_fixed(&self) -> bool {
+        !self.caller_is_root || std::fs::read("/proc/self/setgroups").is_ok_and(|text| text == b"deny\n")
     }
 
     /// Makes the pipes that an engine gave as stdio the user's, so that `/dev/stdout` can be opened
