@@ -210,7 +210,8 @@ fn recursive_options() {
                 expected.push("relatime");
             }
             let mut found: Vec<_> = mount.flags.iter().map(String::as_str).collect();
-            (expected.sort_unstable(), found.sort_unstable());
+            expected.sort_unstable();
+            found.sort_unstable();
             assert_eq!(found, expected, "{point}");
         }
     }

@@ -68,10 +68,10 @@ fn joined_by_path() {
         let mut bundle = Bundle::with_script("exec sleep 1000");
         bundle.join(kind, &format!("/proc/{}/ns/{name}", other.pid()));
         match *kind {
-            "mount" => drop(bundle.set("/mounts", json!([])).set("/root/path", json!("/"))),
-            "uts" => drop(bundle.remove("/hostname")),
-            _ => {}
-        }
+            "mount" => bundle.set("/mounts", json!([])).set("/root/path", json!("/")),
+            "uts" => bundle.remove("/hostname"),
+            _ => &mut bundle,
+        };
         let container = bundle.create();
         assert_eq!(container.link(&format!("ns/{name}")), other.link(&format!("ns/{name}")), "{kind}");
         container.stop();

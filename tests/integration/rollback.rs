@@ -11,7 +11,7 @@ use crate::harness::{Bundle, Value, cgroup, json};
 /// Breaks one thing, and checks that create fails for it and leaves nothing: no process, mount, cgroup,
 /// state; and that the id can be used at once.
 #[track_caller]
-fn broken(words: &[&str], breaking: impl FnOnce(&mut Bundle)) {
+fn broken(words: &[&str], breaking: impl FnOnce(&mut Bundle) -> &mut Bundle) {
     let mut bundle = Bundle::with_script("exit 0");
     let whole = bundle.config.clone();
     breaking(&mut bundle);
@@ -28,33 +28,33 @@ fn broken(words: &[&str], breaking: impl FnOnce(&mut Bundle)) {
 /// In the order in which create goes about its work.
 #[test]
 fn each_step() {
-    broken(&["linux.namespaces"], |b| drop(b.join("network", "/no/such/namespace")));
-    broken(&["root.path"], |b| drop(b.set("/root/path", json!("missing"))));
-    broken(&["mounts[6]"], |b| drop(b.mount("/mnt", "bind", "/no/such/source", &["bind"])));
-    broken(&["linux.resources.cpu"], |b| drop(b.set("/linux/resources", json!({"cpu": {"quota": 1}}))));
+    broken(&["linux.namespaces"], |b| b.join("network", "/no/such/namespace"));
+    broken(&["root.path"], |b| b.set("/root/path", json!("missing")));
+    broken(&["mounts[6]"], |b| b.mount("/mnt", "bind", "/no/such/source", &["bind"]));
+    broken(&["linux.resources.cpu"], |b| b.set("/linux/resources", json!({"cpu": {"quota": 1}})));
     broken(&["linux.uidMappings"], |b| {
-        b.user_namespace(100_000, 10).set("/linux/uidMappings", json!([{"containerID": 0, "hostID": 1, "size": 0}]));
+        b.user_namespace(100_000, 10).set("/linux/uidMappings", json!([{"containerID": 0, "hostID": 1, "size": 0}]))
     });
     broken(&["linux.timeOffsets"], |b| {
-        b.namespace("time").set("/linux/timeOffsets", json!({"monotonic": {"secs": i64::MIN}}));
+        b.namespace("time").set("/linux/timeOffsets", json!({"monotonic": {"secs": i64::MIN}}))
     });
-    broken(&["process.oomScoreAdj"], |b| drop(b.set("/process/oomScoreAdj", json!(5000))));
-    broken(&["hooks.prestart[0]"], |b| drop(b.hook("prestart", "exit 1")));
-    broken(&["mounts[6]"], |b| drop(b.mount("/mnt", "tmpfs", "tmpfs", &["size=nonsense"])));
-    broken(&["mounts[6]"], |b| drop(b.mount("/bin/busybox/x", "tmpfs", "tmpfs", &[])));
+    broken(&["process.oomScoreAdj"], |b| b.set("/process/oomScoreAdj", json!(5000)));
+    broken(&["hooks.prestart[0]"], |b| b.hook("prestart", "exit 1"));
+    broken(&["mounts[6]"], |b| b.mount("/mnt", "tmpfs", "tmpfs", &["size=nonsense"]));
+    broken(&["mounts[6]"], |b| b.mount("/bin/busybox/x", "tmpfs", "tmpfs", &[]));
     broken(&["linux.devices[0]"], |b| {
-        drop(b.set("/linux/devices", json!([{"path": "/bin", "type": "c", "major": 1, "minor": 3}])))
+        b.set("/linux/devices", json!([{"path": "/bin", "type": "c", "major": 1, "minor": 3}]))
     });
-    broken(&["hooks.createRuntime[0]"], |b| drop(b.hook("createRuntime", "exit 1")));
-    broken(&["hooks.createContainer[0]"], |b| drop(b.hook("createContainer", "exit 1")));
-    broken(&["linux.sysctl"], |b| drop(b.set("/linux/sysctl", json!({"net.ipv4.ip_forward": "x"}))));
-    broken(&["linux.seccomp"], |b| drop(b.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_NOSUCH"}))));
+    broken(&["hooks.createRuntime[0]"], |b| b.hook("createRuntime", "exit 1"));
+    broken(&["hooks.createContainer[0]"], |b| b.hook("createContainer", "exit 1"));
+    broken(&["linux.sysctl"], |b| b.set("/linux/sysctl", json!({"net.ipv4.ip_forward": "x"})));
+    broken(&["linux.seccomp"], |b| b.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_NOSUCH"})));
     broken(&["process.rlimits[0]"], |b| {
-        drop(b.set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 2, "hard": 1}])))
+        b.set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 2, "hard": 1}]))
     });
-    broken(&["process.cwd"], |b| drop(b.set("/process/cwd", json!("/bin/busybox"))));
-    broken(&["process.user"], |b| drop(b.user_namespace(100_000, 10).set("/process/user/gid", json!(77))));
-    broken(&["hostname"], |b| drop(b.set("/hostname", json!("x".repeat(65)))));
+    broken(&["process.cwd"], |b| b.set("/process/cwd", json!("/bin/busybox")));
+    broken(&["process.user"], |b| b.user_namespace(100_000, 10).set("/process/user/gid", json!(77)));
+    broken(&["hostname"], |b| b.set("/hostname", json!("x".repeat(65))));
 }
 
 /// A failure in every step, with every kind of namespace in play.
@@ -66,15 +66,15 @@ fn with_all_namespaces() {
     };
     broken(&["mounts[7]"], |b| {
         everything(b);
-        b.mount("/mnt", "tmpfs", "tmpfs", &["size=nonsense"]);
+        b.mount("/mnt", "tmpfs", "tmpfs", &["size=nonsense"])
     });
     broken(&["linux.sysctl"], |b| {
         everything(b);
-        b.set("/linux/sysctl", json!({"net.ipv4.ip_forward": "x"}));
+        b.set("/linux/sysctl", json!({"net.ipv4.ip_forward": "x"}))
     });
     broken(&["hooks.createContainer[0]"], |b| {
         everything(b);
-        b.hook("createContainer", "exit 1");
+        b.hook("createContainer", "exit 1")
     });
 }
 

@@ -4,6 +4,9 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::harness::runtime::program;
 use crate::harness::tty::ConsoleSocket;
@@ -232,6 +235,14 @@ fn sysctl_goes_to_procfs() {
     canary.assert_unharmed("sysctl");
 }
 
+struct Defer<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Defer<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
+
 /// CVE-2021-30465, CVE-2024-45310: while a mount point is exchanged for a link to the host and back, no
 /// mount and no file ever lands outside.
 #[test]
@@ -244,25 +255,20 @@ fn exchanged_mount_points() {
     bundle.mount("/vol", "bind", volume.to_str().unwrap(), &["bind"]);
     bundle.mount("/vol/point/below/deep", "tmpfs", "evil", &[]);
     bundle.mount("/vol/point/file", "bind", "/etc/passwd", &["bind"]);
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
+    let (point, link) = (volume.join("point"), volume.join("link"));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let (point, link) = (volume.join("point"), volume.join("link"));
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                let _ = nix::fcntl::renameat2(
-                    nix::fcntl::AT_FDCWD,
-                    &point,
-                    nix::fcntl::AT_FDCWD,
-                    &link,
-                    nix::fcntl::RenameFlags::RENAME_EXCHANGE,
-                );
+            while !stop.load(Ordering::Relaxed) {
+                let _ = renameat2(AT_FDCWD, &point, AT_FDCWD, &link, RenameFlags::RENAME_EXCHANGE);
             }
         });
+        // Also when a run panics, or the scope would wait for the thread for ever.
+        let _end = Defer(|| stop.store(true, Ordering::Relaxed));
         for _ in 0..40 {
             // Whether it succeeds depends on the moment; where it lands must not.
             bundle.run();
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     canary.assert_unharmed("exchange");
     bundle.assert_clean();

@@ -230,10 +230,8 @@ impl Bundle {
     /// Starts a command of the runtime on this test's state root.
     #[track_caller]
     pub(crate) fn spawn(&self, args: &[&str]) -> Running {
-        let mut all =
-            vec!["--root", path(self.scratch.state_root().as_path())].iter().map(|s| s.to_string()).collect::<Vec<_>>();
-        all.extend(args.iter().map(|arg| arg.to_string()));
-        runtime::spawn(&self.scratch.dir, &all.iter().map(String::as_str).collect::<Vec<_>>())
+        let root = self.scratch.state_root();
+        runtime::spawn(&self.scratch.dir, &[&["--root", path(&root)], args].concat())
     }
 
     /// A command of the runtime on this test's state root, to be completed by the test.

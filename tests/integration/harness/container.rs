@@ -127,14 +127,6 @@ impl Container {
         self
     }
 
-    /// SIGKILL without the runtime's help, and the end.
-    #[track_caller]
-    pub(crate) fn kill_directly(&self) -> &Self {
-        nix::sys::signal::kill(Pid::from_raw(self.pid), nix::sys::signal::SIGKILL).unwrap();
-        self.wait();
-        self
-    }
-
     /// What the container has printed so far.
     pub(crate) fn stdout(&self) -> String {
         self.out.stdout()

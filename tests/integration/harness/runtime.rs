@@ -12,7 +12,7 @@ use super::DEADLINE;
 /// The program under test.
 pub(crate) fn program() -> PathBuf {
     let built = option_env!("CARGO_BIN_EXE_orlop").map(PathBuf::from);
-    let chosen = std::env::var_os("ORLOP_TEST_RUNTIME").map(PathBuf::from);
+    let chosen = std::env::var_os("ORLOP_TEST_RUNTIME").filter(|path| !path.is_empty()).map(PathBuf::from);
     chosen.or(built).expect("no binary was built, and ORLOP_TEST_RUNTIME is not set")
 }
 
