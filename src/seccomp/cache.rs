@@ -8,7 +8,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -80,14 +80,15 @@ const fn hash(bytes: &[u8]) -> u64 {
 pub(super) struct Cache(PathBuf);
 
 impl Cache {
-    /// None for a user of whom we know no home.
+    /// Root's is the system's, everybody else's is at home: a user's, and that of the "root" of a user's
+    /// namespace, to whom /var/cache belongs to nobody.
     pub(super) fn of_caller() -> Option<Self> {
+        let caller = geteuid();
+        let own = |base: &PathBuf| fs::metadata(base).is_ok_and(|status| status.uid() == caller.as_raw());
         let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let base = match geteuid().is_root() {
-            true => PathBuf::from("/var/cache"),
-            false => absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?,
-        };
-        Some(Self::below(&base))
+        let home = || absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        let system = caller.is_root().then(|| PathBuf::from("/var/cache"));
+        system.filter(own).or_else(|| home().filter(own)).map(|base| Self::below(&base))
     }
 
     pub(super) fn below(base: &Path) -> Self {
