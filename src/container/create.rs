@@ -75,7 +75,7 @@ impl Prepared {
         let joined = plan.namespaces.open()?;
         // With the container's ids init may not reach them; without CAP_SYS_ADMIN we cannot help.
         let for_init = host.is_root() && plan.namespaces.has(CloneFlags::CLONE_NEWUSER);
-        let sources = if for_init { plan.rootfs.open_sources()? } else { Vec::new() };
+        let sources = plan.rootfs.open_sources(for_init, &plan.namespaces, &joined)?;
         let terminal = plan.process.as_ref().and_then(|process| process.terminal.as_ref());
         let console = Console::prepare(terminal, options.console_socket.as_deref(), options.foreground)?;
         Ok(Self { rootfs, joined, sources, console })

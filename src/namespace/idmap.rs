@@ -3,16 +3,19 @@
 //! Runs in: both · config-linux.md#user-namespace-mappings, LNX-17…LNX-20, user_namespaces(7)
 
 use std::fmt::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Command;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 use crate::error::{Error, For as _, On as _, Property, Result};
 use crate::host::Host;
-use crate::spec::config::{IdMapping, Linux};
-use crate::sys::Call as _;
+use crate::spec::config::{IdMapping, Linux, Mount};
+use crate::sys::clone::{ChildOf, Process, clone3, exit_now};
+use crate::sys::{self, Call as _};
 
 const UIDS: Property = Property::of("linux.uidMappings");
 const GIDS: Property = Property::of("linux.gidMappings");
@@ -50,6 +53,39 @@ impl Plan {
             }
         }
         Ok(Self { uids: lines(&linux.uid_mappings, UIDS)?, gids: lines(&linux.gid_mappings, GIDS)? })
+    }
+
+    /// Those of an idmapped mount.
+    pub(crate) fn of_mount(mount: &Mount, property: Property) -> Result<Self> {
+        let uids = lines(&mount.uid_mappings, property.field("uidMappings"))?;
+        Ok(Self { uids, gids: lines(&mount.gid_mappings, property.field("gidMappings"))? })
+    }
+
+    /// A user namespace with these maps and nobody in it: the form in which a mount takes them.
+    pub(crate) fn user_namespace(&self) -> Result<OwnedFd> {
+        let (ours, theirs) = sys::socket::pair()?;
+        match clone3(CloneFlags::CLONE_NEWUSER, ChildOf::Caller, None).on("user namespace of an idmapped mount")? {
+            Process::Child => {
+                drop(ours);
+                // Holds the namespace until we have it open, or are gone.
+                let _ = sys::socket::receive(theirs.as_fd(), &mut [0]);
+                exit_now(0)
+            }
+            Process::Parent { child, .. } => {
+                drop(theirs);
+                let namespace = self.fill(child);
+                drop(ours);
+                let _ = sys::retry(|| nix::sys::wait::waitpid(child, None));
+                namespace
+            }
+        }
+    }
+
+    fn fill(&self, pid: Pid) -> Result<OwnedFd> {
+        write(pid, "uid_map", &text(&self.uids), UIDS)?;
+        write(pid, "gid_map", &text(&self.gids), GIDS)?;
+        let path = format!("/proc/{pid}/ns/user");
+        sys::path::open(&sys::c_string(&path)?, OFlag::O_RDONLY).on(path)
     }
 
     /// Whether the container has an id 0 to set things up as.

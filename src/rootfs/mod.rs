@@ -5,6 +5,7 @@
 pub(crate) mod cgroupfs;
 pub(crate) mod copyup;
 pub(crate) mod device;
+pub(crate) mod idmap;
 pub(crate) mod mask;
 pub(crate) mod mount;
 pub(crate) mod options;
@@ -15,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::error::{Property, Result};
+use crate::namespace::{Joined, Namespaces};
 use crate::spec::Config;
 
 pub(crate) use mount::MountStep;
@@ -31,10 +33,10 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn compile(config: &Config, bundle: &Path, switch: Switch) -> Result<Self> {
+    pub(crate) fn compile(config: &Config, bundle: &Path, switch: Switch, namespaces: &Namespaces) -> Result<Self> {
         let root = root::Plan::compile(config, bundle, switch)?;
         let mounts: Vec<MountStep> = (config.mounts.iter().enumerate())
-            .map(|(index, mount)| MountStep::compile(index, mount, bundle))
+            .map(|(index, mount)| MountStep::compile(index, mount, bundle, namespaces))
             .collect::<Result<_>>()?;
         if config.linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()) && selinux_is_on() {
             return Err(Property::of("linux.mountLabel").unsupported("SELinux labels"));
@@ -45,9 +47,14 @@ impl Plan {
         Ok(Self { root, mounts, devices, masks })
     }
 
-    /// Parent: bind sources that init could not reach with its own ids.
-    pub(crate) fn open_sources(&self) -> Result<Vec<Option<OwnedFd>>> {
-        self.mounts.iter().map(MountStep::open).collect()
+    /// Parent: bind sources that init could not reach, or map, with its own ids.
+    pub(crate) fn open_sources(
+        &self,
+        for_init: bool,
+        namespaces: &Namespaces,
+        joined: &[Joined],
+    ) -> Result<Vec<Option<OwnedFd>>> {
+        self.mounts.iter().map(|step| step.open(for_init, namespaces, joined)).collect()
     }
 
     /// Init: everything that is mounted, and /dev.

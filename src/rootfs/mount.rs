@@ -13,12 +13,14 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use crate::error::{Error, For as _, On as _, Property, Result};
+use crate::namespace::{Joined, Namespaces};
 use crate::spec::config::Mount;
 use crate::sys;
 use crate::sys::mount::{self as api, Attr};
 
 use super::cgroupfs;
 use super::copyup;
+use super::idmap::Idmap;
 use super::options::{Bind, Change, Data, Options};
 use super::resolve::{InRoot, Kind};
 use super::root::Builder;
@@ -30,6 +32,7 @@ pub(crate) struct MountStep {
     pub(crate) dest: InRoot,
     pub(crate) what: What,
     pub(crate) options: Options,
+    pub(crate) idmap: Option<Idmap>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -51,15 +54,10 @@ pub(crate) enum What {
 }
 
 impl MountStep {
-    pub(crate) fn compile(index: usize, mount: &Mount, bundle: &Path) -> Result<Self> {
+    pub(crate) fn compile(index: usize, mount: &Mount, bundle: &Path, namespaces: &Namespaces) -> Result<Self> {
         let property = Property::at("mounts", index);
         if mount.destination.is_empty() {
             return Err(property.field("destination").invalid("is empty"));
-        }
-        for (field, mappings) in [("uidMappings", &mount.uid_mappings), ("gidMappings", &mount.gid_mappings)] {
-            if !mappings.is_empty() {
-                return Err(property.field(field).unsupported("idmapped mounts"));
-            }
         }
         let dest = InRoot::new(&mount.destination, property.field("destination"))?;
         let options = Options::compile(&mount.options, property.field("options"))?;
@@ -67,7 +65,11 @@ impl MountStep {
         if options.copy_up && !matches!(&what, What::Fs { kind, .. } if kind.as_c_str() == c"tmpfs") {
             return Err(property.field("options").invalid("tmpcopyup needs type tmpfs"));
         }
-        Ok(Self { property, dest, what, options })
+        let idmap = Idmap::compile(mount, &options, property, namespaces)?;
+        if idmap.is_some() && !matches!(what, What::Bind { .. }) {
+            return Err(property.field("options").unsupported("idmap on anything but a bind mount"));
+        }
+        Ok(Self { property, dest, what, options, idmap })
     }
 
     /// Whether this covers `path` with a tree of the host's.
@@ -75,13 +77,20 @@ impl MountStep {
         matches!(self.what, What::Bind { .. }) && self.dest.as_str() == path
     }
 
-    /// Parent: the source of a bind mount as a detached tree, for an init that may not reach the
-    /// path with its own ids.
-    pub(crate) fn open(&self) -> Result<Option<OwnedFd>> {
+    /// Parent: the source of a bind mount as a detached tree, where it is to be mapped, or for an
+    /// init that may not reach the path with its own ids.
+    pub(crate) fn open(&self, for_init: bool, namespaces: &Namespaces, joined: &[Joined]) -> Result<Option<OwnedFd>> {
         let What::Bind { source, recursive } = &self.what else {
             return Ok(None);
         };
-        open_path(source, *recursive).property(self.property.field("source")).map(Some)
+        if !for_init && self.idmap.is_none() {
+            return Ok(None);
+        }
+        let tree = open_path(source, *recursive).property(self.property.field("source"))?;
+        if let Some(idmap) = &self.idmap {
+            idmap.apply(tree.as_fd(), namespaces, joined)?;
+        }
+        Ok(Some(tree))
     }
 
     pub(crate) fn apply(&self, builder: &mut Builder<'_>, source: Option<OwnedFd>) -> Result<()> {
@@ -279,9 +288,11 @@ fn explain(context: BorrowedFd<'_>, error: sys::Error, dest: &InRoot, kind: &CSt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::config::Linux;
 
     fn compile(json: &str) -> Result<MountStep> {
-        MountStep::compile(0, &serde_json::from_str(json).unwrap(), Path::new("/bundle"))
+        let none = Namespaces::compile(&Linux::default())?;
+        MountStep::compile(0, &serde_json::from_str(json).unwrap(), Path::new("/bundle"), &none)
     }
 
     /// MNT-05, MNT-06
@@ -314,6 +325,10 @@ mod tests {
             (r#"{"destination": "/a", "options": ["bind"]}"#, "mounts[0].source"),
             (r#"{"destination": "/a", "type": "proc", "options": ["tmpcopyup"]}"#, "mounts[0].options"),
             (r#"{"destination": "/a", "source": "/b", "options": ["bind", "idmap"]}"#, "mounts[0].options"),
+            (
+                r#"{"destination": "/a", "source": "/b", "options": ["bind"], "uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}"#,
+                "mounts[0].uidMappings",
+            ),
         ] {
             let error = compile(json).unwrap_err().to_string();
             assert!(error.starts_with(field), "{json}: {error}");

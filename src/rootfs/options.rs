@@ -17,6 +17,8 @@ pub(crate) struct Options {
     pub(crate) bind: Option<Bind>,
     pub(crate) remount: bool,
     pub(crate) copy_up: bool,
+    /// `idmap`, or `ridmap` for the whole tree.
+    pub(crate) idmap: Option<bool>,
     /// Attributes of the mount itself, and of its whole tree.
     pub(crate) attr: Change,
     pub(crate) recursive: Change,
@@ -122,6 +124,7 @@ pub(crate) fn known() -> Vec<String> {
     let mut names: Vec<String> = TABLE.iter().map(|(name, _)| (*name).to_owned()).collect();
     let recursive = TABLE.iter().filter(|(_, effect)| has_recursive_form(*effect)).map(|(name, _)| format!("r{name}"));
     names.extend(recursive.collect::<Vec<_>>());
+    names.extend(["idmap".to_owned(), "ridmap".to_owned()]);
     names.sort();
     names
 }
@@ -145,7 +148,7 @@ impl Options {
             {
                 options.apply(name, effect, true, property)?;
             } else if option == "idmap" || option == "ridmap" {
-                return Err(property.unsupported("idmapped mounts"));
+                options.idmap = Some(option == "ridmap");
             } else {
                 options.add_data(option, property)?;
             }
