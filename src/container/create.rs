@@ -5,7 +5,7 @@
 //! Every effect is held by a guard that undoes it: the state directory, the cgroup, init itself.
 //! They are dropped in reverse order unless all went well.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
@@ -96,8 +96,17 @@ impl Creation<'_> {
         let cgroup = self.plan.cgroup.create(options.rootless)?;
         let listener = socket::listen(dir.fd(), START_SOCKET).on(START_SOCKET)?;
         let Prepared { rootfs, joined, sources, console } = prepared;
-        let launch =
-            Launching { creation: self, cgroup: &cgroup, listener, rootfs, joined, sources, console: console.as_ref() };
+        let (state_dir, console_for_init) = (dir.fd(), console.as_ref());
+        let launch = Launching {
+            creation: self,
+            cgroup: &cgroup,
+            state_dir,
+            listener,
+            rootfs,
+            joined,
+            sources,
+            console: console_for_init,
+        };
         let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
         self.serve(&mut init, &channel, &cgroup, rendezvous)?;
         self.record.init = Some(Init { pid: init.pid.as_raw(), start_time: start_time(init.pid.as_raw())? });
@@ -105,9 +114,8 @@ impl Creation<'_> {
         dir.save(&self.record)?;
         let terminal = console.map(Console::receive).transpose()?.flatten();
         super::write_pid_file(options.pid_file.as_deref(), init.pid.as_raw())?;
-        // Before init goes on to wait without us: it holds the directory open too, and with that the lock.
-        dir.unlock()?;
         channel.tell(ToInit::Committed, &[])?;
+        dir.unlock()?;
         cgroup.keep();
         dir.keep();
         init.keep();
@@ -179,6 +187,7 @@ struct Launched {
 struct Launching<'a> {
     creation: &'a Creation<'a>,
     cgroup: &'a cgroup::Guard,
+    state_dir: BorrowedFd<'a>,
     listener: OwnedFd,
     rootfs: OwnedFd,
     joined: Vec<Joined>,
@@ -204,6 +213,8 @@ impl Launching<'_> {
         match process {
             Process::Child => {
                 drop(parent);
+                // A lock belongs to the open directory, and so to init too, for as long as it has it open.
+                sys::fd::close_in_child(self.state_dir);
                 init::run(init::Setup {
                     plan,
                     host,

@@ -51,6 +51,13 @@ pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
     Errno::result(result).call("close_range").map(drop)
 }
 
+/// Closes a descriptor that belongs to code which this child of ours will never return to.
+pub(crate) fn close_in_child(fd: BorrowedFd<'_>) {
+    // SAFETY: the owner is not used and not dropped in this process any more (see `init::run`), so
+    // nothing here refers to the number afterwards.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}
+
 /// Takes over a descriptor that a system call has just made.
 pub(super) fn own(result: libc::c_long, call: &'static str) -> Result<OwnedFd> {
     let fd = Errno::result(result).call(call)?;
