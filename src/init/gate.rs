@@ -3,7 +3,7 @@
 //! Runs in: init · runtime.md#start
 //!
 //! All that needs the file system or could fail has been done. After a filter is loaded nothing
-//! follows but giving up the capability that loading took, and execve.
+//! follows but execve.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -77,12 +77,10 @@ fn go(setup: &Setup<'_>, ready: &Ready<'_>, channel: &Channel) -> Error {
         // long as it is (CVE-2024-21626).
         sys::fd::close_all_but(3 + setup.plan.preserve_fds, channel.fd()).on("descriptors")?;
         channel.report(FromInit::Executing)?;
-        let Some(filter) = &ready.filter else {
-            return Ok(());
-        };
-        filter.load().property(Property::of("linux.seccomp"))?;
-        // With noNewPrivileges nothing was kept for loading it.
-        if process.no_new_privileges { Ok(()) } else { process.finish() }
+        match &ready.filter {
+            Some(filter) => filter.load().property(Property::of("linux.seccomp")),
+            None => Ok(()),
+        }
     };
     match last_steps() {
         Ok(()) => process.execute(image),

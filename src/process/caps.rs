@@ -127,8 +127,9 @@ impl Plan {
         Ok(())
     }
 
-    /// Gives up everything else, after the ids changed. With `for_filter`, CAP_SYS_ADMIN stays until
-    /// `finish`: a filter without noNewPrivileges cannot be loaded without it.
+    /// Gives up everything else, after the ids changed. With `for_filter`, CAP_SYS_ADMIN stays for
+    /// now: a filter without noNewPrivileges cannot be loaded without it. It ends with execve, which
+    /// makes the new permitted set of the bounding, inheritable and ambient ones (capabilities(7)).
     pub(super) fn assume(&self, for_filter: bool) -> Result<()> {
         let extra = if for_filter { Set::SYS_ADMIN.and(self.held) } else { Set::EMPTY };
         self.set(self.effective.or(extra), self.permitted.or(extra))?;
@@ -141,14 +142,6 @@ impl Plan {
             prctl::raise_ambient(capability).property(property)?;
         }
         Ok(())
-    }
-
-    /// Gives up what was kept for loading the filter. Runs under that filter.
-    pub(super) fn finish(&self) -> Result<()> {
-        if Set::SYS_ADMIN.and(self.held).is_subset_of(self.effective.and(self.permitted)) {
-            return Ok(());
-        }
-        self.set(self.effective, self.permitted)
     }
 
     fn set(&self, effective: Set, permitted: Set) -> Result<()> {

@@ -8,10 +8,9 @@
 //!                ... Ready, and the wait for `start` ...
 //! apply_limits
 //!                (other descriptors are closed, and the filter is loaded here)
-//! finish         a capability kept for loading it goes too
 //! execute
 //! ```
-//! Under a filter nothing is called but capset, which a filter for containers allows, and execve.
+//! Under a filter nothing is called but execve.
 
 pub(crate) mod caps;
 mod env;
@@ -107,11 +106,6 @@ impl Plan {
         Ok(image)
     }
 
-    /// Init, under a filter that was loaded without noNewPrivileges: gives up what that needed.
-    pub(crate) fn finish(&self) -> Result<()> {
-        self.caps.finish()
-    }
-
     /// Init, when nothing else is left to do that a small limit could hinder.
     pub(crate) fn apply_limits(&self) -> Result<()> {
         rlimit::apply(&self.rlimits)
@@ -168,7 +162,7 @@ pub(crate) struct Context<'a> {
     pub(crate) make_directory: &'a dyn Fn(&CStr) -> Result<()>,
     /// The umask orlop was called with (CFG-44).
     pub(crate) umask: u32,
-    /// A filter is loaded later, without noNewPrivileges, and `finish` called after it.
+    /// A filter is loaded later, without noNewPrivileges.
     pub(crate) filter_follows: bool,
 }
 
