@@ -21,12 +21,19 @@ use crate::sys::{self, Call as _};
 use super::{Ready, Setup};
 
 pub(super) fn hand_over(setup: &Setup<'_>, ready: &Ready<'_>) -> ! {
-    let channel = match wait_for_start(setup.listener) {
+    let channel = match forget_the_host(setup).and_then(|()| wait_for_start(setup.listener)) {
         Ok(socket) => Channel::new(socket),
         Err(_) => exit_now(1),
     };
     channel.fail(&go(setup, ready, &channel));
     exit_now(1)
+}
+
+/// The wait may be long, and a neighbour in a shared pid namespace may be allowed to trace us, or an
+/// image's hook may: nothing that is open leads to the host (CVE-2016-9962), not even the log.
+fn forget_the_host(setup: &Setup<'_>) -> Result<()> {
+    log::set_max_level(log::LevelFilter::Off);
+    sys::fd::close_all_but(3 + setup.plan.preserve_fds, setup.listener).on("descriptors")
 }
 
 /// A process without handlers that is the first of its pid namespace is deaf to everything but
@@ -73,8 +80,7 @@ fn go(setup: &Setup<'_>, ready: &Ready<'_>, channel: &Channel) -> Error {
         run_start_hooks(setup)?;
         process.apply_limits()?;
         reset_signals()?;
-        // What is open refers to the host's files, and execve could be led through /proc/self/fd as
-        // long as it is (CVE-2024-21626).
+        // execve could be led through /proc/self/fd to whatever is open (CVE-2024-21626).
         sys::fd::close_all_but(3 + setup.plan.preserve_fds, channel.fd()).on("descriptors")?;
         channel.report(FromInit::Executing)?;
         match &ready.filter {

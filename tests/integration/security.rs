@@ -107,6 +107,24 @@ fn working_directory_through_a_descriptor() {
     }
 }
 
+/// CVE-2016-9962: what waits for `start` has nothing open that leads to the host. A neighbour in the same
+/// pid namespace may be allowed to trace it.
+#[test]
+fn a_created_container_holds_nothing_of_the_host() {
+    let bundle = Bundle::with_script("exit 0");
+    let container = bundle.create();
+    let pid = container.pid();
+    crate::harness::eventually("init holds more than sockets and its signals", || {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let beyond = open.filter(|entry| entry.file_name().to_str().unwrap().parse::<i32>().unwrap() > 2);
+        let links: Vec<_> = beyond.map(|entry| fs::read_link(entry.path()).unwrap_or_default()).collect();
+        let harmless = |link: &std::path::PathBuf| {
+            ["socket:", "anon_inode:[signalfd]"].iter().any(|kind| link.to_str().unwrap().starts_with(kind))
+        };
+        (!links.is_empty() && links.iter().all(harmless)).then_some(())
+    });
+}
+
 /// CVE-2024-21626: a link to such a path does not help either.
 #[test]
 fn working_directory_through_a_link() {
