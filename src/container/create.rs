@@ -151,10 +151,14 @@ impl Creation<'_> {
         self.hooks_reached = needs.hooks || !plan.hooks.create_container.is_empty();
         if needs.hooks {
             init.expect(channel, FromInit::RootfsBuilt)?;
-            let state = self.record.document(Status::Creating, Some(init.pid.as_raw()));
-            let moment = Moment::runtime(&state, &plan.bundle);
-            hooks::run(&plan.hooks.prestart, &moment)?;
-            hooks::run(&plan.hooks.create_runtime, &moment)?;
+            // By runtime.md's numbers (`created` is "after step 2", prestart is step 3) and by the
+            // validation suite, prestart hooks see what they saw when they were part of start.
+            for (hooks, status) in
+                [(&plan.hooks.prestart, Status::Created), (&plan.hooks.create_runtime, Status::Creating)]
+            {
+                let state = self.record.document(status, Some(init.pid.as_raw()));
+                hooks::run(hooks, &Moment::runtime(&state, &plan.bundle))?;
+            }
             channel.tell(ToInit::HooksDone, &[])?;
         }
         if let Some(seccomp) = plan.seccomp.as_ref().filter(|_| needs.filter) {

@@ -109,7 +109,7 @@ fn state_on_standard_input() {
     container.start().stop();
     container.delete();
     let expected = [
-        ("prestart", "creating", pid),
+        ("prestart", "created", pid),
         ("createRuntime", "creating", pid),
         ("createContainer", "creating", 1),
         ("startContainer", "created", 1),
