@@ -19,7 +19,7 @@ export LIBSECCOMP_LINK_TYPE := dylib
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: help build bundles run test test-unit test-root test-vm test-engines bench fmt lint install clean packages-build packages-run
+.PHONY: help build bundles run test test-unit test-root test-vm test-engines validate bench fmt lint install clean packages-build packages-run
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,7 +36,7 @@ run: build bundles ## one container, from bundles/hello
 	@test "$$(id -u)" = 0 || { echo "make run: this bundle's container needs root"; exit 1; }
 	$(ORLOP) run --bundle $(TARGET_DIR)/bundles/hello make-run-$$$$
 
-test: test-root test-vm test-engines ## every test; as root, because containers are what is tested
+test: test-root test-vm test-engines validate ## every test; as root, because containers are what is tested
 
 test-unit: packages-build ## the tests that need no privileges
 	$(CARGO) test --locked --lib --bins
@@ -51,6 +51,9 @@ test-vm: packages-run ## tests/ again, under pure cgroup v2 in a virtual machine
 test-engines: build ## orlop under podman and containerd; installs both
 	integration/podman/smoke $(abspath $(ORLOP))
 	integration/containerd/smoke $(abspath $(ORLOP))
+
+validate: build packages-run ## the validation suite of opencontainers/runtime-tools; needs Go
+	integration/validation/run $(abspath $(ORLOP))
 
 bench: build ## instructions, system calls, memory and time beside runc and crun
 	integration/bench/run $(abspath $(ORLOP))
