@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use super::devices::{self, Devices};
 use super::path::PROPERTY;
-use super::{Group, Plan, Record, Version, Write, file, live, resources, v1, v2};
+use super::{Group, Hierarchy, Plan, Record, Version, Write, file, live, owner, resources, v1, v2};
 use crate::container::Rootless;
 use crate::error::{For as _, On as _, Result};
 use crate::sys::Call as _;
@@ -105,18 +105,24 @@ impl Guard {
                 Version::V2 => true,
             };
             resources::apply(&group.dir, plan.writes.iter().filter(here))?;
-            if !plan.configured && group.made == 0 {
-                continue;
+            if plan.configured || group.made > 0 {
+                self.allow_devices(plan, hierarchy, group)?;
             }
-            match (&plan.devices, &self.directory) {
-                (Devices::Program(program), Some(directory)) => {
-                    devices::attach(&group.dir, directory, program, group.made > 0)?
-                }
-                (Devices::Lists(writes), _) if hierarchy.controls("devices") => devices::write(&group.dir, writes)?,
-                _ => {}
+            if let (Version::V2, Some(owner), Some(directory)) = (group.version, plan.owner, &self.directory) {
+                owner::give(&group.dir, directory, owner)?;
             }
         }
         Ok(())
+    }
+
+    fn allow_devices(&self, plan: &Plan, hierarchy: &Hierarchy, group: &Group) -> Result<()> {
+        match (&plan.devices, &self.directory) {
+            (Devices::Program(program), Some(directory)) => {
+                devices::attach(&group.dir, directory, program, group.made > 0)
+            }
+            (Devices::Lists(writes), _) if hierarchy.controls("devices") => devices::write(&group.dir, writes),
+            _ => Ok(()),
+        }
     }
 
     /// The container lives: its cgroup stays.

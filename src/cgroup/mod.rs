@@ -15,6 +15,7 @@ mod devices;
 mod file;
 mod guard;
 mod live;
+mod owner;
 mod path;
 mod resources;
 #[cfg(test)]
@@ -30,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::{ContainerId, Rootless};
 use crate::error::{Property, Result};
 use crate::host::Host;
-use crate::spec::config::Linux;
+use crate::spec::Config;
 
 pub(crate) use guard::Guard;
 pub(crate) use live::Cgroup;
@@ -49,6 +50,8 @@ pub(crate) struct Plan {
     configured: bool,
     /// `linux.cgroupsPath` is there.
     explicit: bool,
+    /// Whose it becomes, if not root's (v2).
+    owner: Option<u32>,
 }
 
 /// The container's directory in one hierarchy.
@@ -89,7 +92,8 @@ struct Group {
 }
 
 impl Plan {
-    pub(crate) fn compile(linux: &Linux, id: &ContainerId, host: &Host) -> Result<Self> {
+    pub(crate) fn compile(config: &Config, id: &ContainerId, host: &Host) -> Result<Self> {
+        let linux = &config.linux;
         let layout = host.cgroups()?;
         let path = CgroupPath::compile(linux.cgroups_path.as_deref(), id.as_str())?;
         let mut hierarchies = Vec::with_capacity(layout.mounts.len());
@@ -108,7 +112,7 @@ impl Plan {
         };
         let devices = Devices::compile(rules, layout)?;
         let explicit = linux.cgroups_path.as_ref().is_some_and(|path| !path.is_empty());
-        Ok(Self { hierarchies, writes, devices, configured, explicit })
+        Ok(Self { hierarchies, writes, devices, configured, explicit, owner: owner::compile(config) })
     }
 
     /// The intent, written down before anything is made: where the cgroup will be, and which of

@@ -32,7 +32,8 @@ fn v2() -> Host {
 }
 
 fn compile(host: &Host, linux: &str) -> Result<Plan> {
-    Plan::compile(&serde_json::from_str(linux).unwrap(), &ContainerId::new("c1").unwrap(), host)
+    let config = serde_json::from_str(&format!(r#"{{"ociVersion": "1.3.0", "linux": {linux}}}"#)).unwrap();
+    Plan::compile(&config, &ContainerId::new("c1").unwrap(), host)
 }
 
 fn dirs(host: &Host, linux: &str) -> Vec<String> {
