@@ -7,6 +7,14 @@ use std::cell::OnceCell;
 use crate::cgroup::Layout;
 use crate::error::Result;
 
+/// Whether this process is root on the host itself, not in a user namespace. It reads a file: ask
+/// only where it matters.
+pub(crate) fn is_host_root() -> bool {
+    const WHOLE: [&str; 3] = ["0", "0", "4294967295"];
+    nix::unistd::geteuid().is_root()
+        && std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(WHOLE))
+}
+
 /// What the plan may depend on besides the configuration.
 #[derive(Debug)]
 pub(crate) struct Host {

@@ -46,7 +46,7 @@ pub(crate) fn init(path: Option<&Path>, format: Format, level: LevelFilter) -> R
 /// The one error that ends a command: on standard error for people, and in the log for engines.
 pub(crate) fn fatal(error: &dyn Display) {
     let logger = LOGGER.get_or_init(Logger::default);
-    let text = error.to_string();
+    let text = error.to_string().replace('\n', " ");
     if logger.file.is_some() {
         logger.write(Level::Error, &text);
         write(&mut std::io::stderr(), format_args!("orlop: {text}\n"));

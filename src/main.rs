@@ -1,5 +1,4 @@
-//! The C entry point. Without Rust's own `main` a command starts a sixth faster, and SIGPIPE keeps
-//! the disposition that the caller chose, for the container's process to inherit.
+//! The C entry point: without Rust's own `main` a command starts a sixth faster.
 //!
 //! Runs in: parent
 

@@ -12,8 +12,9 @@ mod program;
 use nix::errno::Errno;
 use oci_spec::runtime::LinuxDeviceType;
 
-use super::{Layout, Version, live};
+use super::{Layout, Version};
 use crate::error::{Property, Result};
+use crate::host;
 use crate::spec::config::DeviceRule;
 use crate::sys::bpf::Instruction;
 
@@ -77,7 +78,7 @@ fn in_force(configured: &[DeviceRule]) -> Result<Vec<Rule>> {
 /// In a user namespace nobody may set device rules, and nobody needs them: the kernel itself lets
 /// no one make a device node, nor open one on a file system mounted there.
 fn may_do_without(errno: Errno) -> bool {
-    matches!(errno, Errno::EPERM | Errno::EACCES) && !live::is_host_root()
+    matches!(errno, Errno::EPERM | Errno::EACCES) && !host::is_host_root()
 }
 
 const DENY_ALL: Rule = Rule { allow: false, kind: None, major: None, minor: None, access: ALL, property: PROPERTY };

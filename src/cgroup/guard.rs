@@ -16,6 +16,7 @@ use super::path::PROPERTY;
 use super::{Group, Hierarchy, Plan, Record, Version, Write, file, live, owner, resources, v1, v2};
 use crate::container::Rootless;
 use crate::error::{For as _, On as _, Result};
+use crate::host;
 use crate::sys::Call as _;
 
 /// How long a failed create waits for its own, killed process to leave the cgroup.
@@ -150,7 +151,7 @@ impl Drop for Guard {
 /// not without limits; for the host's root the device rules make it indispensable.
 fn may_do_without(plan: &Plan, rootless: Rootless) -> bool {
     match rootless {
-        Rootless::Auto => plan.is_optional() && !live::is_host_root(),
+        Rootless::Auto => plan.is_optional() && !host::is_host_root(),
         Rootless::Yes => plan.writes.is_empty(),
         Rootless::No => false,
     }

@@ -303,11 +303,3 @@ fn freeze_v2(dir: &Path) -> Result<()> {
     }
     Err(Errno::ETIMEDOUT).call("freeze").on(dir.display())
 }
-
-/// Whether this process is root on the host itself, not in a user namespace. Asked only after a
-/// refusal: it reads a file.
-pub(super) fn is_host_root() -> bool {
-    const WHOLE: [&str; 3] = ["0", "0", "4294967295"];
-    nix::unistd::geteuid().is_root()
-        && file::read_value(Path::new("/proc/self/uid_map")).is_ok_and(|map| map.split_whitespace().eq(WHOLE))
-}

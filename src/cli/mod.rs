@@ -28,6 +28,7 @@ use serde::Serialize;
 
 use crate::container::Rootless;
 use crate::error::{Error, On as _, Result};
+use crate::host;
 use crate::log::{self as output, Format};
 use crate::sys::Call as _;
 use args::{option, path, string, switch};
@@ -110,7 +111,7 @@ fn dispatch(matches: &ArgMatches) -> Result<i32> {
         return Err(Error::other("a command is missing: `orlop --help` lists them"));
     };
     let global = Global {
-        root: root(matches),
+        root: root(matches)?,
         systemd_cgroup: matches.get_flag("systemd-cgroup"),
         rootless: match string(matches, "rootless") {
             Some("true") => Rootless::Yes,
@@ -122,6 +123,10 @@ fn dispatch(matches: &ArgMatches) -> Result<i32> {
         Some(entry) => (entry.run)(&global, matches_of_command),
         None => Err(Error::other(format!("unknown command {name:?}"))),
     }
+}
+
+fn is_called_root() -> bool {
+    nix::unistd::geteuid().is_root() && std::env::var_os("USER").is_some_and(|user| user == "root")
 }
 
 fn init_log(matches: &ArgMatches) -> Result<()> {
@@ -146,16 +151,18 @@ fn level(name: &str) -> Option<LevelFilter> {
     }
 }
 
-/// `--root`, else the runtime directory of the machine or, for a plain user, of the user.
-fn root(matches: &ArgMatches) -> PathBuf {
-    let runtime_dir = || std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-    match args::path_of(matches, "root") {
-        Some(root) => std::path::absolute(root).unwrap_or_else(|_| root.to_owned()),
-        None if !nix::unistd::geteuid().is_root() => {
-            runtime_dir().map_or_else(|| "/run/orlop".into(), |dir| PathBuf::from(dir).join("orlop"))
-        }
-        None => "/run/orlop".into(),
+/// `--root`, else the runtime directory of the machine or, for a plain user, of the user. Rootless
+/// podman calls us as root of a user namespace, which still is that user to the host; who calls
+/// himself root there has a machine of his own.
+fn root(matches: &ArgMatches) -> Result<PathBuf> {
+    if let Some(root) = args::path_of(matches, "root").filter(|root| !root.as_os_str().is_empty()) {
+        return args::absolute(root);
     }
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    Ok(match runtime_dir {
+        Some(dir) if !host::is_host_root() && !is_called_root() => PathBuf::from(dir).join("orlop"),
+        _ => "/run/orlop".into(),
+    })
 }
 
 /// The lines that engines parse: runc's.

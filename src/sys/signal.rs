@@ -7,7 +7,15 @@ use std::ptr;
 
 use nix::errno::Errno;
 
-use super::{Call as _, Result};
+use super::{Call as _, Error, Result};
+
+/// Writing to a pipe or terminal that nobody reads any more is an error, not our end: a command
+/// would leave its work half done. Hooks and the container start with the default action.
+pub(crate) fn ignore_broken_pipes() -> Result<()> {
+    // SAFETY: no handler is installed.
+    let previous = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    if previous == libc::SIG_ERR { Err(Error { call: "signal", errno: Errno::last() }) } else { Ok(()) }
+}
 
 /// The raw call, as glibc's refuses the signals that it keeps to itself, which may be ignored too.
 pub(crate) fn default_action(signal: c_int) -> Result<()> {
