@@ -71,12 +71,15 @@ pub(crate) fn run(mut setup: Setup<'_>) -> ! {
     }
 }
 
-fn set_up<'a>(setup: &Setup<'a>, sources: Vec<Option<OwnedFd>>) -> Result<Ready<'a>> {
+fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>) -> Result<Ready<'a>> {
     let umask = sys::ids::umask(0);
     prctl::set_parent_death_signal(Some(Signal::SIGKILL)).on("init")?;
     nix::unistd::setsid().call("setsid").on("init")?;
     enter_namespaces(setup)?;
     let mut cgroups = Entry::new(setup);
+    if setup.plan.rootfs.root.is_shared() {
+        setup.plan.rootfs.open_shared(&mut sources)?;
+    }
     let mut builder = Builder::new(&setup.plan.rootfs.root, &mut cgroups)?;
     setup.plan.rootfs.build(&mut builder, sources)?;
     set_names(setup.plan)?;

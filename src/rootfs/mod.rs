@@ -12,7 +12,7 @@ pub(crate) mod options;
 pub(crate) mod resolve;
 pub(crate) mod root;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use crate::error::{Property, Result};
@@ -47,14 +47,30 @@ impl Plan {
         Ok(Self { root, mounts, devices, masks })
     }
 
-    /// Parent: bind sources that init could not reach, or map, with its own ids.
+    /// Parent: bind sources that init could not map, or with `for_init` not reach, with its own ids.
     pub(crate) fn open_sources(
         &self,
         for_init: bool,
         namespaces: &Namespaces,
         joined: &[Joined],
     ) -> Result<Vec<Option<OwnedFd>>> {
-        self.mounts.iter().map(|step| step.open(for_init, namespaces, joined)).collect()
+        // What a user namespace mounts never reaches the host.
+        let shared = self.root.is_shared() && !for_init;
+        let open = |step: &MountStep| {
+            let tree = if for_init || step.idmap.is_some() { step.open(shared)? } else { None };
+            tree.as_ref().map_or(Ok(()), |tree| step.map_ids(tree.as_fd(), namespaces, joined))?;
+            Ok(tree)
+        };
+        self.mounts.iter().map(open).collect()
+    }
+
+    /// Init, where the container's mounts may reach the host: the other sources, as long as the host's
+    /// tree is shared.
+    pub(crate) fn open_shared(&self, sources: &mut [Option<OwnedFd>]) -> Result<()> {
+        for (step, source) in self.mounts.iter().zip(sources).filter(|(_, source)| source.is_none()) {
+            *source = step.open(true)?;
+        }
+        Ok(())
     }
 
     /// Init: everything that is mounted, and /dev.

@@ -16,7 +16,7 @@ use crate::error::{Error, For as _, On as _, Property, Result};
 use crate::namespace::{Joined, Namespaces};
 use crate::spec::config::Mount;
 use crate::sys;
-use crate::sys::mount::{self as api, Attr};
+use crate::sys::mount::{self as api, Attr, Propagation};
 
 use super::cgroupfs;
 use super::copyup;
@@ -77,20 +77,23 @@ impl MountStep {
         matches!(self.what, What::Bind { .. }) && self.dest.as_str() == path
     }
 
-    /// Parent: the source of a bind mount as a detached tree, where it is to be mapped, or for an
-    /// init that may not reach the path with its own ids.
-    pub(crate) fn open(&self, for_init: bool, namespaces: &Namespaces, joined: &[Joined]) -> Result<Option<OwnedFd>> {
+    /// The source of a bind mount as a detached tree, while the host's tree is as the host has it.
+    ///
+    /// Cloned here, a tree is a peer of what the host shares; `shared` leaves it one.
+    pub(crate) fn open(&self, shared: bool) -> Result<Option<OwnedFd>> {
         let What::Bind { source, recursive } = &self.what else {
             return Ok(None);
         };
-        if !for_init && self.idmap.is_none() {
-            return Ok(None);
-        }
         let tree = open_path(source, *recursive).property(self.property.field("source"))?;
-        if let Some(idmap) = &self.idmap {
-            idmap.apply(tree.as_fd(), namespaces, joined)?;
+        if !shared {
+            api::set_propagation(tree.as_fd(), Propagation::Slave, true).on(&self.dest).property(self.property)?;
         }
         Ok(Some(tree))
+    }
+
+    /// Parent: gives the tree the ids that the configuration wants its files to have.
+    pub(crate) fn map_ids(&self, tree: BorrowedFd<'_>, namespaces: &Namespaces, joined: &[Joined]) -> Result<()> {
+        self.idmap.as_ref().map_or(Ok(()), |idmap| idmap.apply(tree, namespaces, joined))
     }
 
     pub(crate) fn apply(&self, builder: &mut Builder<'_>, source: Option<OwnedFd>) -> Result<()> {

@@ -57,8 +57,8 @@ impl Plan {
         Ok(Self { path, readonly: root.readonly, propagation: propagation.map(propagation_of).transpose()?, switch })
     }
 
-    /// Whether mounts in the container are to reach the host.
-    fn is_shared(&self) -> bool {
+    /// Whether mounts in the container may reach the host, through bind mounts that are shared.
+    pub(crate) fn is_shared(&self) -> bool {
         matches!(self.propagation, Some((Propagation::Shared, _)))
     }
 }
@@ -95,21 +95,17 @@ pub(crate) trait Cgroups {
 impl<'a> Builder<'a> {
     /// Makes the root directory, which is the current one, a mount of its own.
     ///
-    /// It is cloned before the rest of the host's tree is made a slave, so that a shared root stays
-    /// in the host's peer group, and laid over its own path, where hooks expect it (HK-25).
+    /// Laid over its own path, it is where hooks expect it (HK-25). Neither it nor anything else of the
+    /// host's tree is shared from here on, so that nothing that is mounted or unmounted reaches the
+    /// host, and pivot_root is content; what the configuration wants shared was cloned before.
     pub(crate) fn new(plan: &Plan, cgroups: &'a mut dyn Cgroups) -> Result<Self> {
         let here = path::open(c".", OFlag::O_PATH | OFlag::O_DIRECTORY).on(plan.path.display()).property(PATH)?;
         if plan.switch == Switch::Chroot {
             return Ok(Self { root: here, proc: None, cgroups });
         }
-        let tree = api::open_tree(here.as_fd(), sys::EMPTY, true).on(plan.path.display()).property(PATH)?;
         let host = path::open(c"/", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/")?;
         api::set_propagation(host.as_fd(), Propagation::Slave, true).on("/ of the host").property(PROPAGATION)?;
-        if !plan.is_shared() {
-            api::set_propagation(tree.as_fd(), Propagation::Slave, true)
-                .on(plan.path.display())
-                .property(PROPAGATION)?;
-        }
+        let tree = api::open_tree(here.as_fd(), sys::EMPTY, true).on(plan.path.display()).property(PATH)?;
         api::move_mount(tree.as_fd(), here.as_fd()).on(plan.path.display()).property(PATH)?;
         Ok(Self { root: tree, proc: None, cgroups })
     }

@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::{Call as _, Result, fd, retry};
+use super::{Call as _, Error, Result, fd, retry};
 
 /// The process that has this pid now; ESRCH where there is none.
 pub(crate) fn open(pid: i32) -> Result<OwnedFd> {
     // SAFETY: takes two integers and makes a descriptor.
-    fd::own(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }, "pidfd_open")
+    match fd::own(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }, "pidfd_open") {
+        // Gone, but its number still is that of a session or process group (before Linux 6.15).
+        Err(error) if error.errno == Errno::EINVAL => Err(Error { errno: Errno::ESRCH, ..error }),
+        result => result,
+    }
 }
 
 /// Sends a signal, which may be a real-time one; 0 only asks whether that would be allowed.

@@ -87,6 +87,33 @@ fn propagation_from_the_host() {
     }
 }
 
+/// LNX-144, MNT-36: what a container mounts in a volume appears on the host if root and volume are both
+/// shared, and only then; the same where root opens the volume for a user namespace.
+#[test]
+fn propagation_to_the_host() {
+    let cases = [("rshared", "rshared", true), ("rshared", "rprivate", false), ("rslave", "rshared", false)];
+    for (user, (root, option, expected)) in [false, true].into_iter().flat_map(|user| cases.map(|case| (user, case))) {
+        let mut bundle = Bundle::with_script("mount -t tmpfs inner /vol && echo mounted; exec sleep 1000");
+        let source = bundle.file("volume");
+        fs::create_dir(&source).unwrap();
+        let shared = HostMount::on_itself(&source, MsFlags::MS_SHARED);
+        if user {
+            bundle.user_namespace(100_000, 65536);
+        }
+        bundle.set("/linux/rootfsPropagation", json!(root)).capabilities(&["CAP_SYS_ADMIN"]);
+        bundle.mount("/vol", "bind", source.to_str().unwrap(), &["rbind", option]);
+        let container = bundle.create();
+        container.start().wait_output("mounted");
+        let seen = crate::harness::host::mounts(bundle.tag()).iter().any(|line| line.contains(" inner "));
+        container.stop();
+        container.delete();
+        crate::harness::host::unmount(source.to_str().unwrap());
+        drop(shared);
+        // A mount of a user namespace's never reaches the host: its owner may do less there.
+        assert_eq!(seen, expected && !user, "root {root}, volume {option}, user namespace {user}");
+    }
+}
+
 /// A shared root must not mean that the container's mounts appear on the host.
 #[test]
 fn shared_root_stays_inside() {
