@@ -10,9 +10,10 @@ use nix::fcntl::AtFlags;
 use nix::unistd::{Uid, fchown, fchownat};
 use oci_spec::runtime::LinuxNamespaceType;
 
+use super::file;
 use super::path::PROPERTY;
-use super::{file, live};
 use crate::error::{For as _, On as _, Result};
+use crate::host::is_host_root;
 use crate::spec::Config;
 use crate::spec::config::Mount;
 use crate::sys::Call as _;
@@ -58,7 +59,7 @@ pub(super) fn give(dir: &Path, directory: impl AsFd, owner: u32) -> Result<()> {
     let (directory, owner) = (directory.as_fd(), Some(Uid::from_raw(owner)));
     match fchown(directory, owner, None) {
         // A user can give nothing to the subordinate ids.
-        Err(Errno::EPERM) if !live::is_host_root() => return Ok(()),
+        Err(Errno::EPERM) if !is_host_root() => return Ok(()),
         result => result.call("fchown").on(dir.display()).property(PROPERTY)?,
     }
     let list = file::read_value(Path::new(LIST)).unwrap_or_else(|_| DEFAULT_LIST.to_owned());
