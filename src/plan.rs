@@ -108,7 +108,7 @@ impl Plan {
 }
 
 fn switch(namespaces: &Namespaces, options: &CreateOptions) -> Switch {
-    if !namespaces.has(CloneFlags::CLONE_NEWNS) {
+    if !namespaces.isolates(CloneFlags::CLONE_NEWNS) {
         Switch::Chroot
     } else if options.no_pivot {
         Switch::Move
@@ -144,7 +144,7 @@ impl Names {
     fn compile(config: &Config, namespaces: &Namespaces) -> Result<Self> {
         let name = |property: Property, written: &Option<String>| match written.as_deref() {
             None | Some("") => Ok(None),
-            Some(_) if !namespaces.has(CloneFlags::CLONE_NEWUTS) => {
+            Some(_) if !namespaces.isolates(CloneFlags::CLONE_NEWUTS) => {
                 Err(property.invalid("needs a uts namespace in linux.namespaces"))
             }
             Some(name) if name.len() > 64 => Err(property.invalid(format!("{name:?} is longer than 64 bytes"))),

@@ -36,7 +36,7 @@ fn compile_one(key: &str, value: &str, config: &Config, namespaces: &Namespaces)
     let Some(owner) = owner(&path) else {
         return Err(invalid(key, "does not belong to a namespace: it would change the host"));
     };
-    if !namespaces.has(owner) {
+    if !namespaces.isolates(owner) {
         let kind = namespace::name(owner);
         return Err(invalid(key, &format!("would change the host: the container has no {kind} namespace of its own")));
     }

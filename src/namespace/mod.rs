@@ -77,6 +77,11 @@ impl Namespaces {
         self.new.contains(kind) || self.joins.iter().any(|join| join.kind == kind)
     }
 
+    /// Whether changes inside stay away from the caller: a path may lead to the caller's own one.
+    pub(crate) fn isolates(&self, kind: CloneFlags) -> bool {
+        self.makes(kind) || self.joins.iter().any(|join| join.kind == kind && !join.is_the_callers())
+    }
+
     pub(crate) fn makes(&self, kind: CloneFlags) -> bool {
         self.new.contains(kind)
     }
@@ -92,6 +97,16 @@ impl Namespaces {
 }
 
 impl Join {
+    /// What cannot be looked at is refused when it is opened.
+    fn is_the_callers(&self) -> bool {
+        let own = format!("/proc/self/ns/{}", file_name(self.kind));
+        let identity = |stat: nix::sys::stat::FileStat| (stat.st_dev, stat.st_ino);
+        match (nix::sys::stat::stat(self.path.as_c_str()), nix::sys::stat::stat(own.as_str())) {
+            (Ok(joined), Ok(own)) => identity(joined) == identity(own),
+            _ => false,
+        }
+    }
+
     fn open(&self) -> Result<Joined> {
         let path = self.path.to_string_lossy();
         let fd = sys::path::open(&self.path, OFlag::O_RDONLY).on(&path).property(self.property.field("path"))?;
@@ -146,6 +161,15 @@ pub(crate) fn name(kind: CloneFlags) -> &'static str {
     }
 }
 
+/// Its name in /proc/PID/ns.
+fn file_name(kind: CloneFlags) -> &'static str {
+    match kind {
+        CloneFlags::CLONE_NEWNS => "mnt",
+        CloneFlags::CLONE_NEWNET => "net",
+        _ => name(kind),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +187,20 @@ mod tests {
         assert_eq!(set.new, CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC);
         assert!(set.joins(CloneFlags::CLONE_NEWNET) && set.has(CloneFlags::CLONE_NEWNET));
         assert!(!set.has(CloneFlags::CLONE_NEWUTS));
+    }
+
+    #[test]
+    fn the_callers_own_isolates_nothing() {
+        for (kind, file) in [("mount", "mnt"), ("network", "net"), ("uts", "uts"), ("ipc", "ipc")] {
+            let joined = |path: &str| {
+                let set = compile(&format!(r#"{{"namespaces": [{{"type": "{kind}", "path": "{path}"}}]}}"#)).unwrap();
+                (set.joins[0].kind, set)
+            };
+            let (flag, own) = joined(&format!("/proc/self/ns/{file}"));
+            assert!(own.has(flag) && !own.isolates(flag), "{kind}");
+            let (flag, another) = joined("/proc/self/ns/pid");
+            assert!(another.isolates(flag), "{kind}");
+        }
     }
 
     /// LNX-11, LNX-16
