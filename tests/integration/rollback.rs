@@ -1,7 +1,7 @@
 //! A create that fails, or dies, leaves nothing behind (RT-17, RT-34, RT-46).
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -130,27 +130,25 @@ fn cgroup_in_use() {
     output.failure(&["cgroup"]);
 }
 
-/// Kills `command` after ever longer times, and lets `delete --force` clean up; ends when the command was
-/// fast enough to finish.
+/// Kills `command` at points spread over the time that it takes, and lets `delete --force` clean up.
 #[track_caller]
 fn killed_at_any_time(bundle: &Bundle, command: &str) {
+    const POINTS: u32 = 40;
     bundle.write();
-    let mut finished = 0;
-    for step in 0..200 {
-        let id = format!("{}-{step}", bundle.id);
-        let mut running = bundle.spawn(&[command, "--bundle", bundle.dir.to_str().unwrap(), &id]);
-        std::thread::sleep(Duration::from_micros(step * 150));
-        if running.child.try_wait().unwrap().is_some() {
-            finished += 1;
-        }
+    let begin = |id: &str| bundle.spawn(&[command, "--bundle", bundle.dir.to_str().unwrap(), id]);
+    let started = Instant::now();
+    begin(&bundle.id).finish().success();
+    let whole = started.elapsed();
+    bundle.command(&["delete", "--force", &bundle.id]).success();
+    for point in 0..POINTS {
+        let id = format!("{}-{point}", bundle.id);
+        let mut running = begin(&id);
+        std::thread::sleep(whole * point / (POINTS - 4));
         let _ = running.child.kill();
         let _ = running.child.wait();
         bundle.command(&["delete", "--force", &id]).success();
         bundle.command(&["state", &id]).failure(&["does not exist"]);
         bundle.assert_clean();
-        if finished == 5 {
-            return;
-        }
     }
 }
 
