@@ -299,7 +299,7 @@ fn device_script() -> &'static str {
 #[test]
 fn devices_by_default() {
     let mut bundle = Bundle::with_script(
-        "head -c 1 /dev/zero > /dev/null && echo zero; mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem > /dev/null; mknod /tmp/kmsg c 1 11 && head -c 1 /tmp/kmsg > /dev/null; echo end",
+        "head -c 1 /dev/zero > /dev/null && echo zero; mknod /dev/mem c 1 1 && head -c 1 /dev/mem > /dev/null; mknod /dev/kmsg c 1 11 && head -c 1 /dev/kmsg > /dev/null; echo end",
     );
     bundle.capabilities(&["CAP_MKNOD", "CAP_SYS_RAWIO", "CAP_DAC_OVERRIDE", "CAP_SYSLOG"]);
     bundle.set("/linux/resources", json!({"devices": [{"allow": false, "access": "rwm"}]}));
@@ -321,14 +321,13 @@ fn devices_listed_are_usable() {
 /// LNX-66: rules apply in their order: the last one that matches decides.
 #[test]
 fn devices_in_order() {
-    let mut bundle = Bundle::with_script("mknod /tmp/kmsg c 1 11 && head -c 0 < /tmp/kmsg && echo readable");
+    let mut bundle = Bundle::with_script("mknod /dev/kmsg c 1 11 && head -c 0 < /dev/kmsg && echo readable");
     bundle.capabilities(&["CAP_MKNOD", "CAP_DAC_OVERRIDE", "CAP_SYSLOG"]);
     let deny = json!({"allow": false, "access": "rwm"});
     let kmsg = json!({"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rwm"});
     bundle.set("/linux/resources", json!({"devices": [deny, kmsg]}));
     assert_eq!(bundle.output(), "readable\n");
     bundle.set("/linux/resources", json!({"devices": [kmsg, deny]}));
-    let _ = fs::remove_file(bundle.rootfs("tmp/kmsg"));
     let output = bundle.run();
     assert!(output.stderr.contains("Operation not permitted"), "{output:?}");
     assert_eq!(output.stdout, "");
@@ -338,7 +337,7 @@ fn devices_in_order() {
 #[test]
 fn device_access() {
     let mut bundle = Bundle::with_script(
-        "mknod /tmp/kmsg c 1 11 || exit 1; head -c 0 < /tmp/kmsg && echo readable; (echo x > /tmp/kmsg) 2>/dev/null || echo not writable",
+        "mknod /dev/kmsg c 1 11 || exit 1; head -c 0 < /dev/kmsg && echo readable; (echo x > /dev/kmsg) 2>/dev/null || echo not writable",
     );
     bundle.capabilities(&["CAP_MKNOD", "CAP_DAC_OVERRIDE", "CAP_SYSLOG"]);
     let rules = json!([{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rm"}]);
@@ -349,14 +348,13 @@ fn device_access() {
 /// LNX-68: everything allowed; wildcards.
 #[test]
 fn devices_allowed() {
-    let mut bundle = Bundle::with_script("mknod /tmp/kmsg c 1 11 && head -c 0 < /tmp/kmsg && echo readable");
+    let mut bundle = Bundle::with_script("mknod /dev/kmsg c 1 11 && head -c 0 < /dev/kmsg && echo readable");
     bundle.capabilities(&["CAP_MKNOD", "CAP_DAC_OVERRIDE", "CAP_SYSLOG"]);
     for rule in [
         json!({"allow": true}),
         json!({"allow": true, "type": "a", "access": "rwm"}),
         json!({"allow": true, "type": "c", "major": 1, "access": "rwm"}),
     ] {
-        let _ = fs::remove_file(bundle.rootfs("tmp/kmsg"));
         bundle.set("/linux/resources", json!({"devices": [{"allow": false, "access": "rwm"}, rule]}));
         assert_eq!(bundle.output(), "readable\n");
     }

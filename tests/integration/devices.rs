@@ -3,6 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use nix::mount::MsFlags;
+
+use crate::harness::host::HostMount;
 use crate::harness::{Bundle, json};
 
 const DEFAULTS: &str = "1:3 null\n1:5 zero\n1:7 full\n1:8 random\n1:9 urandom\n5:0 tty\n";
@@ -172,7 +175,7 @@ fn bad_devices() {
 fn bound_dev() {
     let mut bundle = Bundle::with_script("ls /dev; echo x > /dev/null");
     let dev = bundle.file("dev");
-    fs::create_dir(&dev).unwrap();
+    let _mount = HostMount::tmpfs(&dev, MsFlags::empty(), MsFlags::MS_PRIVATE);
     make_device(&dev.join("null"), 1, 3);
     bundle.config["mounts"]
         .as_array_mut()

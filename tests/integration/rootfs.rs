@@ -56,6 +56,8 @@ fn readonly_only_inside() {
 #[test]
 fn propagation() {
     let mut bundle = Bundle::with_script("grep ' / / \\|/rootfs / ' /proc/self/mountinfo | head -n 1");
+    // As on a host with systemd, where everything is shared.
+    let shared = HostMount::on_itself(&bundle.dir, MsFlags::MS_SHARED);
     for (value, expected) in
         [("shared", "shared:"), ("private", ""), ("rprivate", ""), ("unbindable", "unbindable"), ("rshared", "shared:")]
     {
@@ -64,6 +66,7 @@ fn propagation() {
         let optional = text.split(" - ").next().unwrap().split(' ').skip(6).collect::<Vec<_>>().join(" ");
         assert!(if expected.is_empty() { optional.is_empty() } else { optional.contains(expected) }, "{value}: {text}");
     }
+    drop(shared);
     bundle.set("/linux/rootfsPropagation", json!("public"));
     bundle.refused(&["linux.rootfsPropagation", "public"]);
 }
@@ -119,9 +122,13 @@ fn propagation_to_the_host() {
 fn shared_root_stays_inside() {
     let mut bundle = Bundle::with_script("mount -t tmpfs inner /tmp && echo mounted; exec sleep 1000");
     bundle.set("/linux/rootfsPropagation", json!("shared")).capabilities(&["CAP_SYS_ADMIN"]);
+    let shared = HostMount::on_itself(&bundle.dir, MsFlags::MS_SHARED);
     let container = bundle.create();
     container.start().wait_output("mounted");
-    assert_eq!(crate::harness::host::mounts(bundle.tag()), Vec::<String>::new());
+    let mounts = crate::harness::host::mounts(bundle.tag());
+    drop(container);
+    drop(shared);
+    assert_eq!(mounts.len(), 1, "{mounts:#?}");
 }
 
 /// After the change of root, nothing of the host's tree can be reached: no mount, no way up.
