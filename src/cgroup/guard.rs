@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -195,7 +195,7 @@ fn try_make<'a>(dir: &'a Path, fresh: &mut Vec<&'a Path>) -> Result<()> {
 
 /// Whoever locks the directory may use the cgroup; the lock ends with this process, when the cgroup
 /// holds the container's and is taken.
-fn lock(dir: &PathBuf) -> Result<File> {
+fn lock(dir: &Path) -> Result<File> {
     let directory = File::from(file::open_path(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?);
     match directory.try_lock() {
         Ok(()) => Ok(directory),
