@@ -14,7 +14,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::FileStat;
 use nix::sys::statvfs::FsFlags;
 
 use super::mount::{self, Attr};
@@ -22,6 +21,8 @@ use super::{Call as _, Error, Result, fd, path, prctl};
 
 /// Commands that make a process which a container can see.
 const COMMANDS: [&str; 4] = ["create", "run", "exec", "restore"];
+
+const OWN: &CStr = c"/proc/self/exe";
 
 /// What `ps` shows; execveat(2) names a process after the descriptor.
 const NAME: &CStr = c"orlop";
@@ -44,15 +45,14 @@ pub(crate) fn seal() -> Result<()> {
     if !std::env::args_os().skip(1).any(|arg| names_command(&arg)) {
         return Ok(());
     }
-    let exe = path::open(c"/proc/self/exe", OFlag::O_RDONLY)?;
+    if is_out_of_our_reach()? {
+        return Ok(());
+    }
+    let exe = path::open(OWN, OFlag::O_RDONLY)?;
     if is_sealed(exe.as_fd()) {
         return prctl::set_name(NAME);
     }
-    let stat = fd::fstat(exe.as_fd())?;
-    if cannot_be_changed_by_us(&stat) {
-        return Ok(());
-    }
-    match copy(exe.as_fd(), stat.st_size) {
+    match copy(exe.as_fd(), fd::fstat(exe.as_fd())?.st_size) {
         Ok(copy) => execute(copy.as_fd()),
         // Where vm.memfd_noexec is 2 a memfd cannot be executed.
         Err(error) if error.errno == Errno::EACCES => execute_read_only(exe.as_fd()),
@@ -66,10 +66,14 @@ fn is_sealed(exe: BorrowedFd<'_>) -> bool {
 }
 
 /// A plain user's containers have no more rights than the user; where root's file is closed to the
-/// user, it is closed to them.
-fn cannot_be_changed_by_us(stat: &FileStat) -> bool {
+/// user, it is closed to them. It may not even be readable, so it is not opened for this.
+fn is_out_of_our_reach() -> Result<bool> {
     const WRITABLE_BY_OTHERS: u32 = 0o022;
-    !nix::unistd::geteuid().is_root() && stat.st_uid == 0 && stat.st_mode & WRITABLE_BY_OTHERS == 0
+    if nix::unistd::geteuid().is_root() {
+        return Ok(false);
+    }
+    let stat = nix::sys::stat::stat(OWN).call("stat")?;
+    Ok(stat.st_uid == 0 && stat.st_mode & WRITABLE_BY_OTHERS == 0)
 }
 
 fn copy(exe: BorrowedFd<'_>, size: i64) -> Result<OwnedFd> {
