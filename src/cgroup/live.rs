@@ -42,7 +42,8 @@ impl Cgroup {
         self.tracker().map_or(Ok(Vec::new()), |group| processes(&group.dir))
     }
 
-    /// Sends a signal to every process in it: none escapes by forking.
+    /// Sends a signal to every process in it. None escapes by forking, unless a v1 host mounts no
+    /// freezer.
     pub(crate) fn kill(&self, signal: i32) -> Result<()> {
         let Some(group) = self.tracker() else { return Ok(()) };
         if group.version == Version::V2 && signal == libc::SIGKILL {
