@@ -27,7 +27,8 @@ use crate::sys::clone::{ChildOf, Process, clone3};
 use crate::sys::{self, prctl, socket};
 use crate::terminal::Console;
 
-use super::state::{Init, START_SOCKET};
+use super::record::Init;
+use super::state::START_SOCKET;
 use super::status::start_time;
 use super::{Container, CreateOptions, Record, StateDir, Status};
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::state::{Init, START_SOCKET};
+use super::record::Init;
+use super::state::START_SOCKET;
 use super::{Container, ContainerId, StateDir, Status, kill};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, On as _, Result};

@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 
 use nix::errno::Errno;
 
-use super::state::Init;
+use super::record::Init;
 use super::status::is_alive;
 use super::{Container, Status};
 use crate::cgroup::Cgroup;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::state::Document;
+use super::record::Document;
 use super::{Container, ContainerId, Status};
 use crate::error::{On as _, Result};
 use crate::sys::Call as _;

@@ -7,6 +7,7 @@ pub(crate) mod delete;
 pub(crate) mod id;
 pub(crate) mod kill;
 pub(crate) mod list;
+pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod state;
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, On as _, Result};
 use crate::sys::Call as _;
 pub(crate) use id::ContainerId;
-pub(crate) use state::{Record, StateDir};
+pub(crate) use record::Record;
+pub(crate) use state::StateDir;
 pub(crate) use status::Status;
 
 /// What `create` and `run` were asked for.

@@ -10,7 +10,8 @@ use nix::errno::Errno;
 use serde::Serialize;
 
 use super::Container;
-use super::state::{Init, START_SOCKET};
+use super::record::Init;
+use super::state::START_SOCKET;
 use crate::cgroup::Cgroup;
 use crate::error::{On as _, Result};
 use crate::sys::{self, Call as _};
