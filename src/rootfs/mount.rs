@@ -145,7 +145,8 @@ impl MountStep {
             copyup::copy(target.as_fd(), tree.as_fd()).on(format_args!("{} (tmpcopyup)", self.dest))?;
             change(tree.as_fd(), Change { set: attr, clear: Attr::empty() }, false).on(&self.dest)?;
         }
-        if kind == c"proc" {
+        // Sysctls are written through it, so it has to be whole and writable.
+        if kind == c"proc" && !self.options.has_data("subset") && !attr.contains(Attr::RDONLY) {
             builder.keep_proc(&tree).on(&self.dest)?;
         }
         self.attach(builder, tree, target.as_fd())

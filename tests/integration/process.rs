@@ -444,6 +444,23 @@ fn sysctl() {
     assert_eq!(fs::read_to_string("/proc/sys/kernel/msgmax").unwrap(), before);
 }
 
+/// LNX-125: a /proc of the configuration's that is read-only, or shows processes alone, is no hindrance.
+#[test]
+fn sysctl_with_a_limited_proc() {
+    for option in ["ro", "subset=pid"] {
+        let mut bundle = Bundle::with_script("hostname; mount -t proc proc /mnt; cat /mnt/sys/kernel/shmmni");
+        bundle.set("/linux/sysctl", json!({"kernel.shmmni": "77"})).capabilities(&["CAP_SYS_ADMIN"]);
+        let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+        let proc = mounts.iter_mut().find(|mount| mount["type"] == "proc").unwrap();
+        proc["options"] = json!([option]);
+        for list in ["maskedPaths", "readonlyPaths"] {
+            bundle.set(&format!("/linux/{list}"), json!([]));
+        }
+        fs::create_dir_all(bundle.rootfs("mnt")).unwrap();
+        assert_eq!(bundle.output().lines().last(), Some("77"), "{option}");
+    }
+}
+
 /// LNX-125: sysctls without a /proc mount in the container.
 #[test]
 fn sysctl_without_proc() {
