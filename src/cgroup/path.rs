@@ -108,7 +108,10 @@ impl Layout {
         };
         let own = text.lines().find_map(|line| mounted.own_path(line)).unwrap_or("/");
         let root = if mounted.root.as_os_str().is_empty() { root_of(&mounted.point)? } else { mounted.root.clone() };
-        Ok(Path::new("/").join(Path::new(own).strip_prefix(&root).unwrap_or(Path::new(own))))
+        let own = Path::new(own).strip_prefix(&root).unwrap_or(Path::new(own));
+        // Outside of the cgroup namespace it is in: what the namespace calls its root is next.
+        let is_outside = own.components().any(|component| component == Component::ParentDir);
+        Ok(if is_outside { PathBuf::from("/") } else { Path::new("/").join(own) })
     }
 }
 

@@ -97,6 +97,13 @@ fn nested_without_a_cgroup_namespace() {
     assert_eq!(dirs(&host, r#"{"cgroupsPath": "/c1"}"#), ["/sys/fs/cgroup/memory/c1"]);
 }
 
+/// A process that was moved out of its cgroup namespace has no path in it.
+#[test]
+fn outside_of_the_cgroup_namespace() {
+    let host = Host::fixture(Layout::fixture(HYBRID, "4:memory:/../jobs\n"));
+    assert_eq!(dirs(&host, r#"{"cgroupsPath": "c1"}"#)[2], "/sys/fs/cgroup/memory/c1");
+}
+
 /// LNX-54
 #[test]
 fn paths_that_lead_elsewhere_are_refused() {
