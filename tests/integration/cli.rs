@@ -1,6 +1,8 @@
 //! The command line: global options, `spec`, `features`, logs, and the phrases that engines look for.
 
 use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 
 use crate::harness::{Bundle, Output, Value, json, runtime};
 
@@ -298,4 +300,47 @@ fn closed_standard_descriptors() {
         .arg(&bundle.id);
     bundle.finish(shell).success();
     assert_eq!(fs::read_to_string(bundle.rootfs("tmp/ran")).unwrap(), "ran\n");
+}
+
+/// The state root is /run/orlop when none is given. (In a mount namespace with a /run of its own.)
+#[test]
+fn default_root() {
+    let bundle = Bundle::with_script("exec sleep 1000");
+    bundle.write();
+    let script = "mount --make-rprivate / && mount -t tmpfs run /run && \"$0\" create --bundle \"$1\" \"$2\" >/dev/null && \
+                  ls /run/orlop && \"$0\" delete --force \"$2\" && ls -A /run/orlop";
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["-m", "sh", "-c", script]).arg(runtime::program()).arg(&bundle.dir).arg(&bundle.id);
+    assert_eq!(bundle.finish(unshare).success().stdout, format!("{}\n", bundle.id));
+}
+
+/// A plain user runs a container in a user namespace, without any right over cgroups; the state is in
+/// $XDG_RUNTIME_DIR/orlop.
+#[test]
+fn plain_user() {
+    const USER: u32 = 54321;
+    let mut bundle = Bundle::with_script("id -u; echo $$; cat /proc/self/uid_map; exit 7");
+    let own = json!([{"containerID": 0, "hostID": USER, "size": 1}]);
+    bundle.namespace("user").set("/linux/uidMappings", own.clone()).set("/linux/gidMappings", own);
+    bundle.remove("/linux/cgroupsPath").share("network");
+    // What a plain user cannot have: a sysfs of the host's network namespace, and the group of terminals.
+    bundle.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "sysfs");
+    let devpts = json!(["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
+    bundle.set("/mounts/2/options", devpts).write();
+    // The program, where the user can reach it.
+    let program = bundle.file("orlop");
+    fs::copy(runtime::program(), &program).unwrap();
+    let runtime_dir = bundle.file("xdg");
+    fs::create_dir(&runtime_dir).unwrap();
+    for path in [&runtime_dir, &bundle.rootfs("")] {
+        chown(path, Some(USER), Some(USER)).unwrap();
+    }
+    let mut command = std::process::Command::new(&program);
+    command.env_clear().env("XDG_RUNTIME_DIR", &runtime_dir).uid(USER).gid(USER).stdin(std::process::Stdio::null());
+    command.args(["run", "--bundle"]).arg(&bundle.dir).arg("plain");
+    let output = bundle.finish(command);
+    assert_eq!(output.code, 7, "{}", output.stderr);
+    let words: Vec<_> = output.stdout.split_whitespace().collect();
+    assert_eq!(words, ["0", "1", "0", "54321", "1"]);
+    assert!(runtime_dir.join("orlop").is_dir());
 }

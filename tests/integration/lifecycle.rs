@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Bundle, json};
+use crate::harness::{Bundle, host, json};
 
 /// RT-01, RT-16, RT-18, RT-43, RT-49, RT-56: the whole life, each step by a process of its own.
 #[test]
@@ -163,4 +163,41 @@ fn without_an_environment() {
         bundle.finish(command).success();
     }
     container.wait();
+}
+
+/// create leaves one process behind, the container's, and nothing of its own.
+#[test]
+fn create_leaves_only_init() {
+    let bundle = Bundle::with_script("exec sleep 1000");
+    let container = bundle.create();
+    assert_eq!(host::processes(bundle.tag()), [container.pid()]);
+}
+
+/// RT-48: of concurrent starts exactly one runs the program.
+#[test]
+fn concurrent_starts() {
+    let bundle = Bundle::with_script("echo started; exec sleep 1000");
+    let container = bundle.create();
+    let running: Vec<_> = (0..5).map(|_| bundle.spawn(&["start", &bundle.id])).collect();
+    let codes: Vec<_> = running.into_iter().map(|running| running.finish().code).collect();
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
+    container.wait_output("started");
+    assert_eq!(container.status(), "running");
+    container.stop();
+    assert_eq!(container.stdout(), "started\n");
+    container.delete();
+}
+
+/// Concurrent deletes: the container is gone, and at least one says that it did it.
+#[test]
+fn concurrent_deletes() {
+    let bundle = Bundle::with_script("exec sleep 1000");
+    let container = bundle.create();
+    container.start();
+    let running: Vec<_> = (0..5).map(|_| bundle.spawn(&["delete", "--force", &bundle.id])).collect();
+    for output in running.into_iter().map(|running| running.finish()) {
+        assert_eq!(output.code, 0, "{}", output.stderr);
+    }
+    container.wait();
+    bundle.assert_clean();
 }

@@ -175,3 +175,15 @@ fn detached_run() {
     container.delete();
     bundle.run_with(&["--detach"]).failure(&["console"]);
 }
+
+/// The configuration that `spec` writes runs as it is: a shell on the terminal of `run`.
+#[test]
+fn spec_then_run() {
+    let mut bundle = Bundle::new();
+    bundle.command(&["spec", "--bundle", bundle.dir.to_str().unwrap()]).success();
+    bundle.config = serde_json::from_slice(&std::fs::read(bundle.dir.join("config.json")).unwrap()).unwrap();
+    let (running, mut terminal, _slave) = run(&bundle, 24, 80);
+    terminal.master.write_all(b"echo I am $$; exit 11\n").unwrap();
+    terminal.wait_for("I am 1\r\n");
+    assert_eq!(running.finish().code, 11);
+}

@@ -232,3 +232,29 @@ fn order_of_members() {
     bundle.write_raw(reversed(&bundle.config).as_bytes());
     assert_eq!(bundle.create_as(&bundle.id, &[]).output(), "fine\n");
 }
+
+/// VAL-04: what is valid and not implemented is refused by its name; it is never passed over in silence.
+#[test]
+fn unsupported_properties() {
+    for (pointer, value, word) in [
+        ("/linux/netDevices", json!({"no-such-device": {}}), "linux.netDevices"),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_NOSUCH"}), "linux.memoryPolicy"),
+        ("/linux/intelRdt", json!({"closID": "orlop-test", "l3CacheSchema": "L3:0=1"}), "linux.intelRdt"),
+        ("/linux/resources", json!({"rdma": {"no-such-device": {"hcaHandles": 3}}}), "linux.resources.rdma"),
+        (
+            "/linux/resources",
+            json!({"hugepageLimits": [{"pageSize": "7MB", "limit": 1}]}),
+            "linux.resources.hugepageLimits",
+        ),
+        (
+            "/linux/seccomp",
+            json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["lseek"], "action": "SCMP_ACT_NOTIFY"}]}),
+            "linux.seccomp",
+        ),
+        ("/process/scheduler", json!({"policy": "SCHED_ISO"}), "process.scheduler"),
+    ] {
+        let mut bundle = Bundle::new();
+        bundle.set(pointer, value);
+        bundle.refused(&[word]);
+    }
+}
