@@ -577,3 +577,35 @@ fn security_modules() {
         bundle.refused(&["process.selinuxLabel"]);
     }
 }
+
+/// Whatever state the caller is in, the container runs, hooks too, and its status is known.
+#[test]
+fn odd_callers() {
+    let mut bundle = Bundle::with_script("echo ran; exit 3");
+    bundle.hook("createRuntime", "exit 0").hook("poststop", "exit 0");
+    bundle.user_namespace(100_000, 65536);
+    for preparation in [
+        "trap '' CHLD",
+        "trap '' PIPE HUP TERM",
+        "ulimit -S -n 64",
+        "ulimit -c 0",
+        "ulimit -S -f 8",
+        "cd /proc/self",
+        "umask 0777",
+        "ulimit -S -s 256",
+    ] {
+        let output = run_after(&bundle, preparation, &[]);
+        assert_eq!((output.code, &*output.stdout), (3, "ran\n"), "{preparation}: {}", output.stderr);
+        bundle.assert_clean();
+    }
+}
+
+/// A caller whose working directory is gone can give absolute paths.
+#[test]
+fn vanished_working_directory() {
+    let bundle = Bundle::with_script("pwd");
+    let gone = bundle.file("gone");
+    fs::create_dir(&gone).unwrap();
+    let preparation = format!("cd {0} && rmdir {0}", gone.display());
+    assert_eq!(run_after(&bundle, &preparation, &[]).success().stdout, "/\n");
+}
