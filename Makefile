@@ -7,6 +7,8 @@ STATIC ?= 1
 export STATIC
 
 CARGO ?= cargo
+# What `orlop --version` says; "unknown" without git.
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # .cargo/config.toml names the target even when it is the host, so that is where cargo builds.
@@ -25,7 +27,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 build: packages-build ## the release binary, target/release/orlop
-	$(CARGO) build --release --locked
+	ORLOP_COMMIT=$(COMMIT) $(CARGO) build --release --locked
 	@mkdir -p $(dir $(ORLOP)) && ln -f $(BUILT) $(ORLOP)
 	@ls -l $(ORLOP)
 
