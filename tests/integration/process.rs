@@ -589,7 +589,6 @@ fn odd_callers() {
         "trap '' PIPE HUP TERM",
         "ulimit -S -n 64",
         "ulimit -c 0",
-        "ulimit -S -f 8",
         "cd /proc/self",
         "umask 0777",
         "ulimit -S -s 256",
