@@ -26,7 +26,7 @@ mod terminal;
 /// Runs the command that the arguments name and returns the exit code.
 #[must_use]
 pub fn main() -> i32 {
-    if sys::stdio::open_missing().and_then(|()| sys::signal::ignore_broken_pipes()).is_err() {
+    if sys::stdio::open_missing().and_then(|()| sys::signal::make_failing_writes_errors()).is_err() {
         // There may be nowhere to say why.
         return 1;
     }

@@ -14,6 +14,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::statvfs::FsFlags;
 
 use super::mount::{self, Attr};
@@ -52,7 +53,12 @@ pub(crate) fn seal() -> Result<()> {
     if is_sealed(exe.as_fd()) {
         return prctl::set_name(NAME);
     }
-    match copy(exe.as_fd(), fd::fstat(exe.as_fd())?.st_size) {
+    let size = fd::fstat(exe.as_fd())?.st_size;
+    let copied = match copy(exe.as_fd(), size) {
+        Err(error) if error.errno == Errno::EFBIG => without_file_size_limit(|| copy(exe.as_fd(), size)),
+        result => result,
+    };
+    match copied {
         Ok(copy) => execute(copy.as_fd()),
         // Where vm.memfd_noexec is 2 a memfd cannot be executed.
         Err(error) if error.errno == Errno::EACCES => execute_read_only(exe.as_fd()),
@@ -83,12 +89,12 @@ fn copy(exe: BorrowedFd<'_>, size: i64) -> Result<OwnedFd> {
         result => result,
     }
     .call("memfd_create")?;
-    let mut left = usize::try_from(size).unwrap_or_default();
-    while left > 0 {
-        match nix::sys::sendfile::sendfile(&copy, exe, None, left).call("sendfile")? {
-            // Somebody has cut the file short meanwhile.
-            0 => return Err(Error { call: "sendfile", errno: Errno::EIO }),
-            count => left -= count,
+    let mut offset = 0;
+    while offset < size {
+        let left = usize::try_from(size - offset).unwrap_or_default();
+        // Somebody has cut the file short meanwhile.
+        if nix::sys::sendfile::sendfile(&copy, exe, Some(&mut offset), left).call("sendfile")? == 0 {
+            return Err(Error { call: "sendfile", errno: Errno::EIO });
         }
     }
     match add_seals(&copy, SEALS | SEAL_EXEC) {
@@ -97,6 +103,15 @@ fn copy(exe: BorrowedFd<'_>, size: i64) -> Result<OwnedFd> {
     }
     .call("fcntl(F_ADD_SEALS)")?;
     Ok(copy)
+}
+
+/// The caller's soft limit, which holds for memfds too, is meant for what the container writes.
+fn without_file_size_limit<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_FSIZE).call("getrlimit")?;
+    setrlimit(Resource::RLIMIT_FSIZE, hard, hard).call("setrlimit")?;
+    let result = act();
+    setrlimit(Resource::RLIMIT_FSIZE, soft, hard).call("setrlimit")?;
+    result
 }
 
 fn add_seals(copy: &OwnedFd, seals: SealFlag) -> nix::Result<()> {

@@ -9,12 +9,17 @@ use nix::errno::Errno;
 
 use super::{Call as _, Error, Result};
 
-/// Writing to a pipe or terminal that nobody reads any more is an error, not our end: a command
-/// would leave its work half done. Hooks and the container start with the default action.
-pub(crate) fn ignore_broken_pipes() -> Result<()> {
-    // SAFETY: no handler is installed.
-    let previous = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    if previous == libc::SIG_ERR { Err(Error { call: "signal", errno: Errno::last() }) } else { Ok(()) }
+/// A write that nobody reads (SIGPIPE), or beyond the file size limit (SIGXFSZ), is to be an error
+/// and not our end: a command would leave its work half done. Hooks and the container start with
+/// the default actions.
+pub(crate) fn make_failing_writes_errors() -> Result<()> {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: no handler is installed.
+        if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(Error { call: "signal", errno: Errno::last() });
+        }
+    }
+    Ok(())
 }
 
 /// The raw call, as glibc's refuses the signals that it keeps to itself, which may be ignored too.
