@@ -329,7 +329,7 @@ fn plain_user() {
     bundle.set("/mounts/2/options", devpts).write();
     // The program, where the user can reach it.
     let program = bundle.file("orlop");
-    fs::copy(runtime::program(), &program).unwrap();
+    runtime::copy_program(&runtime::program(), &program);
     let runtime_dir = bundle.file("xdg");
     fs::create_dir(&runtime_dir).unwrap();
     for path in [&runtime_dir, &bundle.rootfs("")] {

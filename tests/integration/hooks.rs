@@ -443,7 +443,9 @@ fn umask() {
         bundle.hook(kind, &format!("echo {kind} $(umask) >> {}", out.display()));
     }
     bundle.run().success();
-    let ours = std::process::Command::new("/bin/sh").args(["-c", "umask"]).output().unwrap();
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", "umask"]).stdout(std::process::Stdio::piped());
+    let ours = crate::harness::runtime::launch(&mut shell).wait_with_output().unwrap();
     let ours = String::from_utf8(ours.stdout).unwrap();
     let expected: Vec<_> = kinds.map(|kind| format!("{kind} {}", ours.trim())).collect();
     assert_eq!(fs::read_to_string(&out).unwrap().lines().collect::<Vec<_>>(), expected);

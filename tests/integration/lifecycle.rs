@@ -1,8 +1,9 @@
 //! `create`, `start`, `state`, `kill`, `delete`: the life of a container (runtime.md).
 
 use std::fs;
+use std::process::Stdio;
 
-use crate::harness::{Bundle, host, json};
+use crate::harness::{Bundle, host, json, runtime};
 
 /// RT-01, RT-16, RT-18, RT-43, RT-49, RT-56: the whole life, each step by a process of its own.
 #[test]
@@ -145,7 +146,8 @@ fn commands_keep_no_pipe() {
     assert_eq!((&*container.creator().stdout, &*container.creator().stderr), ("", ""));
     for args in [&["start"][..], &["state"], &["kill"], &["delete", "--force"]] {
         let mut command = bundle.prepare(args);
-        let output = command.arg(&bundle.id).output().unwrap();
+        command.arg(&bundle.id).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = runtime::launch(&mut command).wait_with_output().unwrap();
         assert!(output.status.success(), "{args:?}: {output:?}");
         assert!(output.stderr.is_empty(), "{args:?}: {output:?}");
         assert_eq!(output.stdout.is_empty(), args[0] != "state", "{args:?}: {output:?}");

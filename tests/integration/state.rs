@@ -1,6 +1,6 @@
 //! `state` (runtime.md, "Query State").
 
-use crate::harness::runtime::is_orlop;
+use crate::harness::runtime::{is_orlop, launch};
 use crate::harness::{Bundle, json};
 
 /// RT-02, RT-03, RT-05, RT-11, RT-13, RT-39: the document of a created container, with runc's additions.
@@ -94,7 +94,7 @@ fn reused_pid_is_not_the_container() {
     container.start().stop();
     let record = bundle.scratch().state_root().join(&bundle.id).join("state.json");
     let text = std::fs::read_to_string(&record).unwrap();
-    let mut bystander = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let mut bystander = launch(std::process::Command::new("sleep").arg("1000"));
     let forged = text.replace(&dead.to_string(), &bystander.id().to_string());
     assert_ne!(text, forged, "the record does not hold the pid");
     std::fs::write(&record, forged).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::container::Container;
@@ -86,7 +86,7 @@ impl Bundle {
         for name in ["bin", "dev", "etc", "proc", "sys", "tmp", "root"] {
             fs::create_dir_all(root.join(name)).unwrap();
         }
-        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static must be installed");
+        runtime::copy_program(Path::new("/bin/busybox"), &root.join("bin/busybox"));
         for applet in APPLETS {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::DEADLINE;
@@ -65,6 +66,24 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// Held while a process is started and while an executable is written: a child that has not executed yet
+/// would hold the file open for writing, and executing it meanwhile would fail with ETXTBSY.
+static FORK: Mutex<()> = Mutex::new(());
+
+/// Starts a command.
+#[track_caller]
+pub(crate) fn launch(command: &mut Command) -> Child {
+    let _guard = FORK.lock().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Copies an executable.
+#[track_caller]
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let _guard = FORK.lock().unwrap_or_else(PoisonError::into_inner);
+    fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+}
+
 /// Starts the program with `args`; its output is kept in `dir`.
 #[track_caller]
 pub(crate) fn spawn(dir: &Path, args: &[&str]) -> Running {
@@ -81,7 +100,7 @@ pub(crate) fn spawn_command(dir: &Path, mut command: Command) -> Running {
     let (stdout, stderr) = (dir.join(format!("{number}.out")), dir.join(format!("{number}.err")));
     let open = |path: &Path| File::options().create(true).append(true).open(path).unwrap();
     command.stdout(open(&stdout)).stderr(open(&stderr));
-    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let child = launch(&mut command);
     Running { child, stdout, stderr }
 }
 
@@ -89,7 +108,7 @@ impl Running {
     /// Starts a prepared command whose output goes where it says itself.
     #[track_caller]
     pub(crate) fn on_terminal(mut command: Command) -> Self {
-        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let child = launch(&mut command);
         Self { child, stdout: PathBuf::from("/dev/null"), stderr: PathBuf::from("/dev/null") }
     }
 
