@@ -94,9 +94,9 @@ impl Plan {
         let bounding = read("bounding", &written.bounding, held, "orlop does not hold it");
         let permitted = read("permitted", &written.permitted, held, "orlop does not hold it");
         let inheritable = read("inheritable", &written.inheritable, held, "orlop does not hold it");
-        let effective = read("effective", &written.effective, permitted, "it is not in the permitted set");
+        let effective = read("effective", &written.effective, permitted, "not in the permitted set");
         let both = permitted.and(inheritable);
-        let ambient = read("ambient", &written.ambient, both, "it is not both permitted and inheritable");
+        let ambient = read("ambient", &written.ambient, both, "not both permitted and inheritable");
         (Self { bounding, permitted, effective, inheritable, ambient, held }, warnings)
     }
 
@@ -150,18 +150,22 @@ impl Plan {
     }
 }
 
-/// One list of names, and a line for each that is left out.
+/// One list of names, and a line for those that are left out for the same reason.
 fn read_set(property: Property, names: &[String], limit: Set, needs: &str) -> (Set, Vec<String>) {
     let mut set = Set::EMPTY;
-    let mut warnings = Vec::new();
+    let (mut ungranted, mut unknown) = (Vec::new(), Vec::new());
     for name in names {
         match Capability::from_str(name) {
             Ok(capability) if limit.contains(capability.index()) => set.insert(capability),
-            Ok(_) => warnings.push(format!("{property}: {name} is not granted: {needs}")),
-            Err(_) => warnings.push(format!("{property}: {name:?} is not a capability, and ignored")),
+            Ok(_) => ungranted.push(name.as_str()),
+            Err(_) => unknown.push(name.as_str()),
         }
     }
-    (set, warnings)
+    let line =
+        |names: &[&str], why: &str| (!names.is_empty()).then(|| format!("{property}: {} {why}", names.join(", ")));
+    let not_granted = format!("not granted: {needs}");
+    let lines = [line(&ungranted, &not_granted), line(&unknown, "unknown, and so ignored")];
+    (set, lines.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -201,13 +205,7 @@ mod tests {
     fn an_unknown_name_is_a_warning() {
         let (plan, warnings) = resolve(r#"{"bounding": ["CAP_NOSUCH", "CAP_KILL", "kill"]}"#, Set::ALL);
         assert_eq!(plan.bounding, Set(1 << 5));
-        assert_eq!(
-            warnings,
-            [
-                r#"process.capabilities.bounding: "CAP_NOSUCH" is not a capability, and ignored"#,
-                r#"process.capabilities.bounding: "kill" is not a capability, and ignored"#
-            ]
-        );
+        assert_eq!(warnings, ["process.capabilities.bounding: CAP_NOSUCH, kill unknown, and so ignored"]);
     }
 
     /// CFG-25, CFG-26
@@ -220,8 +218,8 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "process.capabilities.permitted: CAP_SYS_TIME is not granted: orlop does not hold it",
-                "process.capabilities.effective: CAP_SYS_TIME is not granted: it is not in the permitted set"
+                "process.capabilities.permitted: CAP_SYS_TIME not granted: orlop does not hold it",
+                "process.capabilities.effective: CAP_SYS_TIME not granted: not in the permitted set"
             ]
         );
     }
