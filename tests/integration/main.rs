@@ -10,23 +10,29 @@
 #[macro_use]
 mod harness;
 
+mod capabilities;
+mod cgroup_devices;
 mod cgroup_mounts;
 mod cgroups;
 mod cli;
 mod delete;
 mod devices;
+mod hook_failures;
 mod hooks;
 mod kill;
 mod lifecycle;
 mod list;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
+mod rlimits;
 mod rollback;
 mod rootfs;
 mod run;
 mod seccomp;
 mod security;
 mod state;
+mod sysctl;
 mod terminal;
 mod validation;

@@ -286,6 +286,23 @@ impl Bundle {
         output.stdout
     }
 
+    /// `/proc/self/status` of the program.
+    #[track_caller]
+    pub(crate) fn process_status(&mut self) -> String {
+        self.args(&["/bin/cat", "/proc/self/status"]).output()
+    }
+
+    /// `run` by a shell of the host that prepares its own state first.
+    #[track_caller]
+    pub(crate) fn run_after(&self, preparation: &str, flags: &[&str]) -> Output {
+        self.write();
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.arg("-c").arg(format!("{preparation}; exec \"$0\" \"$@\"")).arg(runtime::program());
+        shell.arg("--root").arg(self.scratch.state_root()).arg("run").arg("--bundle").arg(&self.dir);
+        shell.args(flags).arg(&self.id).stdin(std::process::Stdio::null());
+        self.finish(shell)
+    }
+
     /// `create` that must succeed.
     #[track_caller]
     pub(crate) fn create(&self) -> Container {

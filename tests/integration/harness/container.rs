@@ -162,9 +162,7 @@ impl Container {
     /// A line of `/proc/<pid>/status`, without its name.
     #[track_caller]
     pub(crate) fn proc_status(&self, field: &str) -> String {
-        let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("no {field} in {status}")).trim().to_owned()
+        super::field(&self.proc("status"), field).to_owned()
     }
 
     /// The target of a link below `/proc/<pid>`, such as `ns/net`.

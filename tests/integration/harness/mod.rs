@@ -5,6 +5,7 @@ pub(crate) mod bundle;
 pub(crate) mod cgroup;
 pub(crate) mod container;
 pub(crate) mod host;
+pub(crate) mod mountinfo;
 pub(crate) mod payload;
 pub(crate) mod runtime;
 pub(crate) mod scratch;
@@ -41,4 +42,11 @@ pub(crate) fn eventually<T>(description: &str, mut what: impl FnMut() -> Option<
         assert!(Instant::now() < end, "timed out: {description}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// The value of a field in what `/proc/<pid>/status` holds.
+#[track_caller]
+pub(crate) fn field<'a>(status: &'a str, name: &str) -> &'a str {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name} in {status}")).trim()
 }
