@@ -130,20 +130,25 @@ fn cgroup_in_use() {
     output.failure(&["cgroup"]);
 }
 
+/// How many points of a command's time it is killed at; fewer where a machine is emulated.
+fn kill_points() -> u32 {
+    std::env::var("ORLOP_TEST_KILL_POINTS").map_or(40, |points| points.parse().unwrap())
+}
+
 /// Kills `command` at points spread over the time that it takes, and lets `delete --force` clean up.
 #[track_caller]
 fn killed_at_any_time(bundle: &Bundle, command: &str) {
-    const POINTS: u32 = 40;
+    let points = kill_points();
     bundle.write();
     let begin = |id: &str| bundle.spawn(&[command, "--bundle", bundle.dir.to_str().unwrap(), id]);
     let started = Instant::now();
     begin(&bundle.id).finish().success();
     let whole = started.elapsed();
     bundle.command(&["delete", "--force", &bundle.id]).success();
-    for point in 0..POINTS {
+    for point in 0..points {
         let id = format!("{}-{point}", bundle.id);
         let mut running = begin(&id);
-        std::thread::sleep(whole * point / (POINTS - 4));
+        std::thread::sleep(whole * point / (points - 2));
         let _ = running.child.kill();
         let _ = running.child.wait();
         bundle.command(&["delete", "--force", &id]).success();
