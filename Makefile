@@ -47,12 +47,12 @@ test-root: packages-run ## all of cargo's tests, on this machine
 	@test "$$(id -u)" = 0 || { echo "make test: needs root (make test-unit does not)"; exit 1; }
 	$(CARGO) test --locked --no-fail-fast
 
-test-vm: packages-run ## all of tests/ again, under pure cgroup v2 in a virtual machine
-	integration/vm/tests
+test-vm: build packages-run ## all of tests/ again, under pure cgroup v2 in a virtual machine
+	ORLOP=$(abspath $(ORLOP)) integration/vm/tests
 
 # A quarter of all is enough where the rest has just passed, and takes minutes even on an emulated processor.
-test-vm-quick: packages-run ## those of them that cgroups have to do with
-	integration/vm/tests $(addsuffix ::,cgroups cgroup_devices cgroup_mounts devices delete kill lifecycle rootfs run)
+test-vm-quick: build packages-run ## those of them that cgroups have to do with
+	ORLOP=$(abspath $(ORLOP)) integration/vm/tests $(addsuffix ::,cgroups cgroup_devices cgroup_mounts devices delete kill lifecycle rootfs run)
 
 test-engines: build ## orlop under podman and containerd; installs both
 	integration/podman/smoke $(abspath $(ORLOP))
