@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! parent                                    init
-//!   clone3 ───────────────────────────────▶   (relay: pid and pidfd of init ◀──)
+//!   clone3 ───────────────────────────────▶   (relay: Relayed + pidfd ◀──)
 //!   write id maps
 //!   Mapped ───────────────────────────────▶   setresuid 0, namespaces, rootfs, mounts
 //!   make v1 cgroups, limits
@@ -36,6 +36,7 @@
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::unistd::Pid;
 
 use crate::error::{Error, Kind, On as _, Result};
 use crate::sys::{self, socket};
@@ -61,6 +62,8 @@ pub(crate) enum FromInit {
     RootfsBuilt = b'r',
     Ready = b'y',
     Executing = b'x',
+    /// From the relay, with init's pid and pidfd.
+    Relayed = b'p',
     Failed = b'!',
     /// `Failed`, because of a hook.
     HookFailed = b'?',
@@ -154,13 +157,40 @@ impl Channel {
                 return Ok(Some(message));
             }
         }
-        for (message, hook) in [(FromInit::Failed, false), (FromInit::HookFailed, true)] {
-            if *tag == message as u8 {
-                return Err(Kind::Init { text: String::from_utf8_lossy(text).into_owned(), hook }.into());
-            }
-        }
-        Err(Error::other("init sent an unknown message"))
+        Err(failure(*tag, text))
     }
+
+    /// Relay: hands its sibling, init, over to the parent.
+    pub(crate) fn introduce(&self, init: Pid, pidfd: BorrowedFd<'_>) -> Result<()> {
+        let mut message = vec![FromInit::Relayed as u8];
+        message.extend_from_slice(&init.as_raw().to_le_bytes());
+        socket::send(self.fd(), &message, &[pidfd.as_raw_fd()]).on("message from the relay")
+    }
+
+    /// Parent: init, as the relay introduces it; `None` at the end of file.
+    pub(crate) fn introduced(&self) -> Result<Option<(Pid, OwnedFd)>> {
+        let mut buffer = vec![0; LONGEST];
+        let (length, fds) = self.receive(&mut buffer).on("message from the relay")?;
+        let Some((tag, rest)) = buffer[..length].split_first() else {
+            return Ok(None);
+        };
+        match (<[u8; 4]>::try_from(rest), fds.into_iter().next()) {
+            (Ok(pid), Some(pidfd)) if *tag == FromInit::Relayed as u8 => {
+                Ok(Some((Pid::from_raw(i32::from_le_bytes(pid)), pidfd)))
+            }
+            _ => Err(failure(*tag, rest)),
+        }
+    }
+}
+
+/// What the other side failed with.
+fn failure(tag: u8, text: &[u8]) -> Error {
+    for (message, hook) in [(FromInit::Failed, false), (FromInit::HookFailed, true)] {
+        if tag == message as u8 {
+            return Kind::Init { text: String::from_utf8_lossy(text).into_owned(), hook }.into();
+        }
+    }
+    Error::other("init sent an unknown message")
 }
 
 #[cfg(test)]
@@ -170,7 +200,7 @@ mod tests {
     #[test]
     fn messages_arrive_as_sent() {
         let (parent, init) = channel().unwrap();
-        parent.tell(ToInit::Joinable, &[crate::sys::fd::duplicate(parent.fd()).unwrap()]).unwrap();
+        parent.tell(ToInit::Joinable, &[parent.fd().try_clone_to_owned().unwrap()]).unwrap();
         assert_eq!(init.wait(ToInit::Joinable).unwrap().len(), 1);
         init.report(FromInit::Ready).unwrap();
         assert_eq!(parent.next().unwrap(), Some(FromInit::Ready));
@@ -185,6 +215,17 @@ mod tests {
         assert!(init.wait(ToInit::Committed).is_err());
         drop(parent);
         assert!(init.wait(ToInit::Committed).is_err());
+    }
+
+    #[test]
+    fn the_relay_introduces_init_or_says_why_not() {
+        let (parent, relay) = channel().unwrap();
+        relay.introduce(Pid::from_raw(77), parent.fd()).unwrap();
+        assert_eq!(parent.introduced().unwrap().unwrap().0, Pid::from_raw(77));
+        relay.fail(&Error::other("linux.namespaces[0]: no"));
+        assert_eq!(parent.introduced().unwrap_err().to_string(), "linux.namespaces[0]: no");
+        drop(relay);
+        assert!(parent.introduced().unwrap().is_none());
     }
 
     #[test]

@@ -275,14 +275,12 @@ impl InitGuard {
 
     /// From the relay, which has made its sibling and ends, to that sibling.
     fn relayed(mut self, channel: &Channel) -> Result<(Self, OwnedFd)> {
-        let mut pid = [0; 4];
-        let (length, fds) = socket::receive(channel.fd(), &mut pid).on("relay")?;
-        match fds.into_iter().next() {
-            Some(pidfd) if length == pid.len() => {
+        match channel.introduced()? {
+            Some((init, pidfd)) => {
                 let _ = self.reap();
-                Ok((Self::new(Pid::from_raw(i32::from_le_bytes(pid))), pidfd))
+                Ok((Self::new(init), pidfd))
             }
-            _ => Err(self.cause_of_death()),
+            None => Err(self.cause_of_death()),
         }
     }
 

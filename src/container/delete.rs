@@ -48,7 +48,7 @@ fn remove(mut container: Container, force: bool) -> Result<()> {
         None => return Err(Error::state(&container.record.id, "container does not exist")),
     }
     refuse_unless_stopped(&container, force)?;
-    container.destroy()
+    container.undo_create()
 }
 
 /// RT-55
@@ -68,9 +68,11 @@ impl Container {
     /// hooks (RT-32). Nothing happens if another command has done so.
     pub(crate) fn destroy(&self) -> Result<()> {
         self.dir.lock()?;
-        if self.dir.load()?.is_none() {
-            return Ok(());
-        }
+        if self.dir.load()?.is_some() { self.undo_create() } else { Ok(()) }
+    }
+
+    /// The caller holds the lock, and has seen the record since.
+    fn undo_create(&self) -> Result<()> {
         let cgroup = Cgroup::open(&self.record.cgroup);
         self.end(&cgroup)?;
         self.dir.unlink(START_SOCKET)?;

@@ -79,7 +79,8 @@ fn go(setup: &Setup<'_>, ready: &Ready<'_>, channel: &Channel) -> Error {
     let last_steps = || -> Result<()> {
         run_start_hooks(setup)?;
         process.apply_limits()?;
-        reset_signals()?;
+        // What our caller happened to block or ignore is no business of the program's.
+        sys::signal::reset();
         // execve could be led through /proc/self/fd to whatever is open (CVE-2024-21626).
         sys::fd::close_all_but(3 + setup.plan.preserve_fds, channel.fd()).on("descriptors")?;
         channel.report(FromInit::Executing)?;
@@ -102,14 +103,4 @@ fn run_start_hooks(setup: &Setup<'_>) -> Result<()> {
     let state = setup.record.document(Status::Created, Some(nix::unistd::getpid().as_raw()));
     let env = setup.plan.process.as_ref().map_or(&[][..], |process| process.env());
     hooks::run(hooks, &Moment::container(&state, env))
-}
-
-/// The program begins with no signal blocked, and none ignored that our caller happened to ignore.
-fn reset_signals() -> Result<()> {
-    // Real-time signals too, and the two that C libraries keep to themselves: posix_spawn leaves those ignored.
-    for signal in (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
-        sys::signal::default_action(signal).on(format_args!("signal {signal}"))?;
-    }
-    let none = SigSet::empty();
-    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&none), None).call("sigprocmask").on("init")
 }

@@ -73,8 +73,7 @@ pub(crate) fn run(mut setup: Setup<'_>) -> ! {
 
 fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>) -> Result<Ready<'a>> {
     let umask = sys::ids::umask(0);
-    prctl::set_parent_death_signal(Some(Signal::SIGKILL)).on("init")?;
-    nix::unistd::setsid().call("setsid").on("init")?;
+    lead_session()?;
     enter_namespaces(setup)?;
     let mut cgroups = Entry::new(setup);
     if setup.plan.rootfs.root.is_shared() {
@@ -83,7 +82,7 @@ fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>) -> Result<Re
     let mut builder = Builder::new(&setup.plan.rootfs.root, &mut cgroups)?;
     setup.plan.rootfs.build(&mut builder, sources)?;
     set_names(setup.plan)?;
-    set_sysctls(setup.plan, &builder)?;
+    set_sysctls(setup.plan)?;
     run_create_hooks(setup, umask)?;
     let terminal = open_terminal(setup, &builder)?;
     make_working_directory(setup.plan, &builder)?;
@@ -105,6 +104,12 @@ fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>) -> Result<Re
     Ok(Ready { image, filter })
 }
 
+/// A session of its own, which ends if the parent does before it has committed.
+fn lead_session() -> Result<()> {
+    prctl::set_parent_death_signal(Some(Signal::SIGKILL)).on("init")?;
+    nix::unistd::setsid().call("setsid").on("init").map(drop)
+}
+
 /// Into all namespaces but the cgroup one, with the ids of the container's root.
 fn enter_namespaces(setup: &Setup<'_>) -> Result<()> {
     let plan = setup.plan;
@@ -113,9 +118,8 @@ fn enter_namespaces(setup: &Setup<'_>) -> Result<()> {
     // "." finds the root directory where its path could not be walked with the container's ids.
     sys::path::fchdir(setup.rootfs).on(plan.rootfs.root.path.display()).property(Property::of("root.path"))?;
     if plan.launch == Launch::Relay {
-        enter::relay(namespaces, setup.joined, setup.channel.fd())?;
-        prctl::set_parent_death_signal(Some(Signal::SIGKILL)).on("init")?;
-        nix::unistd::setsid().call("setsid").on("init")?;
+        enter::relay(namespaces, setup.joined, &setup.channel)?;
+        lead_session()?;
     }
     enter::user(setup.joined, plan.launch)?;
     if setup.rendezvous.mapped {
@@ -168,14 +172,11 @@ fn set_names(plan: &Plan) -> Result<()> {
 }
 
 /// Before anything is mounted over parts of /proc.
-fn set_sysctls(plan: &Plan, builder: &Builder<'_>) -> Result<()> {
+fn set_sysctls(plan: &Plan) -> Result<()> {
     if plan.sysctl.is_empty() {
         return Ok(());
     }
-    match builder.proc() {
-        Some(proc) => sysctl::apply(&plan.sysctl, proc),
-        None => sysctl::apply(&plan.sysctl, private_proc()?.as_fd()),
-    }
+    sysctl::apply(&plan.sysctl, private_proc()?.as_fd())
 }
 
 /// A procfs that is attached nowhere; where none may be mounted, the host's, which is still there.

@@ -17,7 +17,7 @@
 //! /proc could not be mounted; so there one more process joins the user namespace first, and
 //! clones init as its sibling (`Launch::Relay`).
 
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -25,6 +25,7 @@ use nix::sched::CloneFlags;
 
 use crate::error::{For as _, On as _, Property, Result};
 use crate::host::Host;
+use crate::sync::Channel;
 use crate::sys::clone::{ChildOf, Process, clone3, exit_now};
 use crate::sys::{self, ns};
 
@@ -101,15 +102,12 @@ impl Detour {
 
 /// Runs in the relay: joins the user namespace and makes init as the relay's sibling, whose pid and
 /// pidfd go to the parent. Returns in init only.
-pub(crate) fn relay(namespaces: &Namespaces, joined: &[Joined], channel: BorrowedFd<'_>) -> Result<()> {
+pub(crate) fn relay(namespaces: &Namespaces, joined: &[Joined], channel: &Channel) -> Result<()> {
     join_user(joined)?;
     joined.iter().filter(|join| join.kind == PID).try_for_each(Joined::enter)?;
     match clone3(namespaces.new & PID, ChildOf::CallersParent, None).property(Property::of("linux.namespaces"))? {
         Process::Child => Ok(()),
-        Process::Parent { child, pidfd } => {
-            let sent = sys::socket::send(channel, &child.as_raw().to_le_bytes(), &[pidfd.as_raw_fd()]);
-            exit_now(i32::from(sent.is_err()))
-        }
+        Process::Parent { child, pidfd } => exit_now(i32::from(channel.introduce(child, pidfd.as_fd()).is_err())),
     }
 }
 

@@ -132,10 +132,12 @@ impl MountStep {
         let early = if self.options.copy_up { attr - Attr::RDONLY } else { attr };
         let tree = match made.and_then(|()| api::fsmount(context.as_fd(), early)) {
             Ok(tree) => tree,
-            Err(sys::Error { errno: Errno::EPERM, .. }) if host_view(kind).is_some() => {
-                return self.view_of_host(builder, kind);
+            Err(error) => {
+                return match host_view(kind).filter(|_| error.errno == Errno::EPERM) {
+                    Some(path) => self.bind(builder, open_path(path, true)?),
+                    None => Err(explain(context.as_fd(), error, &self.dest, kind)),
+                };
             }
-            Err(error) => return Err(explain(context.as_fd(), error, &self.dest, kind)),
         };
         let target = match existing {
             Some(target) => target,
@@ -144,10 +146,6 @@ impl MountStep {
         if self.options.copy_up {
             copyup::copy(target.as_fd(), tree.as_fd()).on(format_args!("{} (tmpcopyup)", self.dest))?;
             change(tree.as_fd(), Change { set: attr, clear: Attr::empty() }, false).on(&self.dest)?;
-        }
-        // Sysctls are written through it, so it has to be whole and writable.
-        if kind == c"proc" && !self.options.has_data("subset") && !attr.contains(Attr::RDONLY) {
-            builder.keep_proc(&tree).on(&self.dest)?;
         }
         self.attach(builder, tree, target.as_fd())
     }
@@ -178,14 +176,6 @@ impl MountStep {
             api::fsconfig_set(context, c"mode", Some(&mode))?;
         }
         api::fsconfig_create(context)
-    }
-
-    /// A user namespace that does not own the network or pid namespace may not mount sysfs or proc
-    /// of it, but may look at the host's.
-    fn view_of_host(&self, builder: &mut Builder<'_>, kind: &CStr) -> Result<()> {
-        let path = host_view(kind).unwrap_or(c"/");
-        let tree = open_path(path, true)?;
-        self.bind(builder, tree)
     }
 
     fn remount(&self, builder: &mut Builder<'_>, bind: bool) -> Result<()> {
@@ -243,7 +233,8 @@ fn what(mount: &Mount, options: &Options, property: Property, bundle: &Path) -> 
     }
 }
 
-/// What shows the host's instance of a file system that cannot be mounted.
+/// What shows the host's instance of a file system: a user namespace that does not own the network or
+/// pid namespace may not mount sysfs or proc of it, but may look at the host's.
 fn host_view(kind: &CStr) -> Option<&'static CStr> {
     match kind.to_bytes() {
         b"sysfs" => Some(c"/sys"),

@@ -104,21 +104,13 @@ impl Root<'_> {
 
     /// The same, with nothing there being no error.
     pub(crate) fn find(&self, path: &InRoot) -> sys::Result<Option<OwnedFd>> {
-        match self.open(path) {
-            Ok(fd) => Ok(Some(fd)),
-            Err(sys::Error { errno: Errno::ENOENT | Errno::ENOTDIR, .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        unless_missing(self.open(path))
     }
 
     /// The same, through a directory or link only that procfs itself has made.
     pub(crate) fn find_plain(&self, path: &InRoot) -> sys::Result<Option<OwnedFd>> {
         let flags = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        match sys::path::openat2(self.0, &path.0, OFlag::O_PATH, flags) {
-            Ok(fd) => Ok(Some(fd)),
-            Err(sys::Error { errno: Errno::ENOENT | Errno::ENOTDIR, .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        unless_missing(sys::path::openat2(self.0, &path.0, OFlag::O_PATH, flags))
     }
 
     /// The directory, made with all its parents if it is missing.
@@ -162,6 +154,14 @@ impl Root<'_> {
         let missing = sys::Error { call: "openat2", errno: Errno::EISDIR };
         let (parent, name) = path.split().ok_or_else(|| missing.on(path))?;
         Ok((self.ensure_dir(&parent, 0o755)?, name))
+    }
+}
+
+fn unless_missing(found: sys::Result<OwnedFd>) -> sys::Result<Option<OwnedFd>> {
+    match found {
+        Ok(fd) => Ok(Some(fd)),
+        Err(sys::Error { errno: Errno::ENOENT | Errno::ENOTDIR, .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

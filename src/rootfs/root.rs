@@ -81,7 +81,6 @@ fn propagation_of(written: &str) -> Result<(Propagation, bool)> {
 /// The container's root while init builds on it, and what the steps share.
 pub(crate) struct Builder<'a> {
     root: OwnedFd,
-    proc: Option<OwnedFd>,
     cgroups: &'a mut dyn Cgroups,
 }
 
@@ -101,13 +100,13 @@ impl<'a> Builder<'a> {
     pub(crate) fn new(plan: &Plan, cgroups: &'a mut dyn Cgroups) -> Result<Self> {
         let here = path::open(c".", OFlag::O_PATH | OFlag::O_DIRECTORY).on(plan.path.display()).property(PATH)?;
         if plan.switch == Switch::Chroot {
-            return Ok(Self { root: here, proc: None, cgroups });
+            return Ok(Self { root: here, cgroups });
         }
         let host = path::open(c"/", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/")?;
         api::set_propagation(host.as_fd(), Propagation::Slave, true).on("/ of the host").property(PROPAGATION)?;
         let tree = api::open_tree(here.as_fd(), sys::EMPTY, true).on(plan.path.display()).property(PATH)?;
         api::move_mount(tree.as_fd(), here.as_fd()).on(plan.path.display()).property(PATH)?;
-        Ok(Self { root: tree, proc: None, cgroups })
+        Ok(Self { root: tree, cgroups })
     }
 
     pub(crate) fn root(&self) -> Root<'_> {
@@ -124,18 +123,6 @@ impl<'a> Builder<'a> {
 
     pub(crate) fn own_cgroup_namespace(&self) -> bool {
         self.cgroups.own_namespace()
-    }
-
-    /// A procfs that nobody else has touched: sysctls are written through it (CVE-2025-52881).
-    pub(crate) fn keep_proc(&mut self, tree: &OwnedFd) -> sys::Result<()> {
-        if self.proc.is_none() {
-            self.proc = Some(sys::fd::duplicate(tree.as_fd())?);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn proc(&self) -> Option<BorrowedFd<'_>> {
-        self.proc.as_ref().map(|fd| fd.as_fd())
     }
 
     /// An entry of mounts[] for `/` itself: what follows goes on top of it.

@@ -24,10 +24,6 @@ pub(crate) fn filesystem(fd: BorrowedFd<'_>) -> Result<i64> {
     Ok(nix::sys::statfs::fstatfs(fd).call("fstatfs")?.filesystem_type().0)
 }
 
-pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
-    fd.try_clone_to_owned().call("fcntl(F_DUPFD_CLOEXEC)")
-}
-
 /// Puts `fd` where a program expects standard input, output or error.
 pub(crate) fn dup_onto(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
     // SAFETY: dup2 on open descriptors; whatever `target` was is closed, and nothing in this

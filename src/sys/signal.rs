@@ -33,3 +33,19 @@ pub(crate) fn default_action(signal: c_int) -> Result<()> {
     };
     Errno::result(result).map(drop).call("rt_sigaction")
 }
+
+/// Nothing blocked and nothing ignored, for a program that is about to be executed: neither by us nor
+/// by our caller. Real-time signals too, with the two that C libraries keep to themselves, which
+/// posix_spawn leaves ignored. System calls only: a child that shares our memory comes here as well.
+pub(crate) fn reset() {
+    for number in 1..=libc::SIGRTMAX() {
+        // Refused for KILL and STOP, which are never ignored.
+        let _ = default_action(number);
+    }
+    // SAFETY: the set is initialised, and outlives the call, which only reads it.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}

@@ -163,13 +163,7 @@ impl Entry {
             if !self.directory.is_null() {
                 libc::chdir(self.directory);
             }
-            for number in 1..=libc::SIGRTMAX() {
-                // Refused for KILL and STOP, which are never ignored.
-                let _ = signal::default_action(number);
-            }
-            let mut none: libc::sigset_t = mem::zeroed();
-            libc::sigemptyset(&raw mut none);
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+            signal::reset();
             libc::execve(self.path, self.argv, self.envp);
         }
         fail("execve")
