@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Bundle, host, json};
+use crate::harness::{Bundle, Container, host, json};
 use crate::hooks::{KINDS, logging, read_log, share_log};
 
 /// RT-21, RT-23, RT-25, RT-32: a failing hook fails create: later hooks do not run, poststop does, and
@@ -34,11 +34,16 @@ fn failing_start_container_hook() {
     let container = bundle.create();
     container.try_start().failure(&["hooks.startContainer[0]", "/bin/sh", "7"]);
     container.wait();
+    assert_ended(&bundle, container);
+}
+
+/// Stopped at least, if not deleted already; the poststop hook has run, and no other; nothing is left.
+fn assert_ended(bundle: &Bundle, container: Container) {
     if container.command(&["state", &container.id]).code == 0 {
         assert_eq!(container.status(), "stopped");
         container.delete();
     }
-    assert_eq!(read_log(&bundle), ["poststop"]);
+    assert_eq!(read_log(bundle), ["poststop"]);
     bundle.assert_clean();
 }
 
@@ -52,12 +57,7 @@ fn failing_poststart_hook() {
     let container = bundle.create();
     container.try_start().failure(&["hooks.poststart[0]", "/bin/sh", "7"]);
     assert_eq!(container.wait(), 137);
-    if container.command(&["state", &container.id]).code == 0 {
-        assert_eq!(container.status(), "stopped");
-        container.delete();
-    }
-    assert_eq!(read_log(&bundle), ["poststop"]);
-    bundle.assert_clean();
+    assert_ended(&bundle, container);
 }
 
 /// The same through `run`: it fails, and nothing is left.
