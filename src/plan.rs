@@ -81,7 +81,7 @@ impl Plan {
     /// Which messages init and parent exchange; `joinable` depends on how the clone went.
     pub(crate) fn rendezvous(&self, joinable: bool) -> Rendezvous {
         Rendezvous {
-            mapped: self.namespaces.makes(CloneFlags::CLONE_NEWUSER),
+            mapped: self.namespaces.makes(CloneFlags::CLONE_NEWUSER) || self.launch == Launch::Relay,
             joinable,
             hooks: !self.hooks.prestart.is_empty() || !self.hooks.create_runtime.is_empty(),
             filter: self.seccomp.as_ref().is_some_and(|plan| plan.ready().is_none()),

@@ -72,7 +72,8 @@ pub(crate) enum FromInit {
 /// Which of the optional messages this container needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rendezvous {
-    /// Init waits for its id maps.
+    /// Init waits for its id maps, or until the relay has introduced it: no word of its own may come
+    /// before that.
     pub(crate) mapped: bool,
     /// Init enters its cgroups itself, or after the parent has moved it.
     pub(crate) joinable: bool,

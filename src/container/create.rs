@@ -132,7 +132,7 @@ impl Creation<'_> {
         needs: Rendezvous,
     ) -> Result<()> {
         let plan = self.plan;
-        if needs.mapped {
+        if plan.namespaces.makes(CloneFlags::CLONE_NEWUSER) {
             plan.namespaces.ids.apply(self.host, init.pid)?;
         }
         if let Some(process) = &plan.process {
