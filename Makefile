@@ -59,7 +59,7 @@ test-engines: build ## orlop under podman and containerd; installs both
 	integration/containerd/smoke $(abspath $(ORLOP))
 
 validate: build packages-run ## the validation suite of opencontainers/runtime-tools; needs Go
-	integration/validation/run $(abspath $(ORLOP))
+	integration/runtime-tools/run $(abspath $(ORLOP))
 
 bench: build ## instructions, system calls, memory and time beside runc and crun
 	integration/bench/run $(abspath $(ORLOP))

@@ -1,7 +1,7 @@
 // The version of runtime-tools that `run` fetches, builds and runs. There is no Go here, so `go mod tidy`
 // would empty this file. To change the version:
 //   go get github.com/opencontainers/runtime-tools/{validation/...,cmd/runtimetest}@COMMIT
-module orlop.invalid/integration/validation
+module orlop.invalid/integration/runtime-tools
 
 go 1.21
 
