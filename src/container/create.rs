@@ -43,11 +43,14 @@ pub(crate) struct Created {
 
 pub(crate) fn create(options: &CreateOptions) -> Result<Created> {
     let host = Host::new();
-    let config = spec::read(&options.bundle)?;
+    let text = spec::read(&options.bundle)?;
+    let config = spec::parse(&text)?;
     let plan = Plan::compile(&config, &host, options)?;
     let prepared = Prepared::open(&plan, &host, options)?;
     let record = Record::intent(&config, &plan, options);
     let dir = StateDir::claim(&options.root, &options.id, &record)?;
+    dir.save_config(&text)?;
+    drop(text);
     let mut creation = Creation { host: &host, plan: &plan, record, hooks_reached: false };
     match creation.build(dir, prepared, options) {
         Ok(created) => Ok(created),

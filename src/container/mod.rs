@@ -16,6 +16,7 @@ pub(crate) mod status;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, On as _, Result};
+use crate::spec::Config;
 use crate::sys::Call as _;
 pub(crate) use id::ContainerId;
 pub(crate) use record::Record;
@@ -79,5 +80,11 @@ impl Container {
     pub(crate) fn lookup(root: &Path, id: &ContainerId) -> Result<Option<Self>> {
         let Some(dir) = StateDir::open(root, id)? else { return Ok(None) };
         Ok(dir.load()?.map(|record| Self { dir, record }))
+    }
+
+    /// As it was when the container was created.
+    #[allow(dead_code, reason = "exec, update and events are about to use it")]
+    pub(crate) fn config(&self) -> Result<Config> {
+        self.dir.load_config()
     }
 }

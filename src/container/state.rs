@@ -1,4 +1,4 @@
-//! The directory of a container, `<root>/<id>`: its record (state.json), and the lock on both.
+//! The directory of a container, `<root>/<id>`: its record (state.json), its configuration, the lock.
 //!
 //! Runs in: parent · runtime.md#state
 //!
@@ -19,10 +19,14 @@ use nix::unistd::UnlinkatFlags;
 
 use super::{ContainerId, Record};
 use crate::error::{Error, On as _, Result};
+use crate::spec::{self, Config};
 use crate::sys::{self, Call as _};
 
 /// The socket at which init waits for `start`; gone once the container runs.
 pub(crate) const START_SOCKET: &str = "start.sock";
+
+/// The bundle's config.json as `create` read it: the bundle itself may change or go (RT-19).
+const CONFIG: &str = "config.json";
 
 const RECORD: &str = "state.json";
 const NEW_RECORD: &str = "state.json.new";
@@ -98,28 +102,47 @@ impl StateDir {
 
     pub(crate) fn save(&self, record: &Record) -> Result<()> {
         let text = serde_json::to_vec(record).map_err(|error| Error::other(format!("{RECORD}: {error}")))?;
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = nix::fcntl::openat(&self.dir, NEW_RECORD, flags, Mode::from_bits_truncate(0o600)).call("openat");
-        File::from(file.on(self.file(NEW_RECORD))?).write_all(&text).call("write").on(self.file(NEW_RECORD))?;
+        self.write(NEW_RECORD, &text)?;
         let renamed = nix::fcntl::renameat(&self.dir, NEW_RECORD, &self.dir, RECORD).call("renameat");
         renamed.on(self.file(RECORD))
     }
 
+    /// Before init is in the record: nobody reads it earlier.
+    pub(crate) fn save_config(&self, text: &[u8]) -> Result<()> {
+        self.write(CONFIG, text)
+    }
+
+    fn write(&self, name: &str, text: &[u8]) -> Result<()> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = nix::fcntl::openat(&self.dir, name, flags, Mode::from_bits_truncate(0o600)).call("openat");
+        File::from(file.on(self.file(name))?).write_all(text).call("write").on(self.file(name))
+    }
+
     /// A directory without a record is what an interrupted claim or `delete` left: no container.
     pub(crate) fn load(&self) -> Result<Option<Record>> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut text = Vec::with_capacity(2048);
-        match nix::fcntl::openat(&self.dir, RECORD, flags, Mode::empty()) {
-            Err(Errno::ENOENT) => return Ok(None),
-            // Of no known size, so that nobody asks for it: it fits, as a rule.
-            file => File::from(file.call("openat").on(self.file(RECORD))?).take(u64::MAX).read_to_end(&mut text),
-        }
-        .call("read")
-        .on(self.file(RECORD))?;
+        let text = match self.read(RECORD, 2048) {
+            Err(error) if error.errno() == Some(Errno::ENOENT) => return Ok(None),
+            text => text?,
+        };
         match serde_json::from_slice(&text) {
             Ok(record) => Ok(Some(record)),
             Err(error) => Err(Error::other(format!("{}: {error}", self.file(RECORD)))),
         }
+    }
+
+    /// The configuration that the container was created with.
+    pub(crate) fn load_config(&self) -> Result<Config> {
+        let text = self.read(CONFIG, 16 * 1024)?;
+        spec::parse(&text).map_err(|error| Error::other(format!("{}: damaged: {error}", self.file(CONFIG))))
+    }
+
+    fn read(&self, name: &str, usual_length: usize) -> Result<Vec<u8>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = nix::fcntl::openat(&self.dir, name, flags, Mode::empty()).call("openat").on(self.file(name))?;
+        let mut text = Vec::with_capacity(usual_length);
+        // Of no known size, so that nobody asks for it: it fits, as a rule.
+        File::from(file).take(u64::MAX).read_to_end(&mut text).call("read").on(self.file(name))?;
+        Ok(text)
     }
 
     /// Whether `name` is in the directory.
@@ -151,7 +174,7 @@ impl StateDir {
 
     /// The last step of `delete`. The record goes last: until then `delete` can be repeated.
     pub(crate) fn remove(&self) -> Result<()> {
-        for name in [START_SOCKET, NEW_RECORD, RECORD] {
+        for name in [START_SOCKET, CONFIG, NEW_RECORD, RECORD] {
             self.unlink(name)?;
         }
         match std::fs::remove_dir(&self.path) {
@@ -248,6 +271,24 @@ mod tests {
     fn a_claim_that_is_dropped_leaves_nothing() {
         let root = Root::new("dropped");
         drop(StateDir::claim(&root.0, &id(), &record(None)).unwrap());
+        assert_eq!(std::fs::read_dir(&root.0).unwrap().count(), 0);
+    }
+
+    /// RT-19
+    #[test]
+    fn the_configuration_is_kept_as_it_was_read() {
+        let root = Root::new("config");
+        let claimed = StateDir::claim(&root.0, &id(), &record(None)).unwrap();
+        let error = claimed.load_config().unwrap_err().to_string();
+        assert!(error.ends_with("/box/config.json: openat: ENOENT: no such file or directory"), "{error}");
+        let text = br#"{ "ociVersion":"1.3.0", "x-unknown": 1, "hostname": "a"}"#;
+        claimed.save_config(text).unwrap();
+        assert_eq!(std::fs::read(root.0.join("box").join(CONFIG)).unwrap(), text);
+        assert_eq!(claimed.load_config().unwrap().hostname.as_deref(), Some("a"));
+        claimed.save_config(&text[..20]).unwrap();
+        let error = claimed.load_config().unwrap_err().to_string();
+        assert!(error.contains("/box/config.json: damaged: config.json: "), "{error}");
+        drop(claimed);
         assert_eq!(std::fs::read_dir(&root.0).unwrap().count(), 0);
     }
 

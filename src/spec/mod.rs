@@ -16,14 +16,14 @@ pub(crate) use config::Config;
 /// The newest runtime-spec implemented, and what `state` and `spec` write.
 pub(crate) const VERSION: &str = "1.3.0";
 
-/// Reads `config.json` of a bundle and checks that its version is one we know.
-pub(crate) fn read(bundle: &Path) -> Result<Config> {
+/// The text of a bundle's `config.json`.
+pub(crate) fn read(bundle: &Path) -> Result<Vec<u8>> {
     let path = bundle.join("config.json");
-    let text = std::fs::read(&path).call("open").on(path.display())?;
-    parse(&text)
+    std::fs::read(&path).call("open").on(path.display())
 }
 
-fn parse(text: &[u8]) -> Result<Config> {
+/// Also checks that its version is one we know.
+pub(crate) fn parse(text: &[u8]) -> Result<Config> {
     let config: Config = serde_json::from_slice(text).map_err(|error| locate(text, &error))?;
     check_version(&config.oci_version)?;
     Ok(config)

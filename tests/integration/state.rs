@@ -1,5 +1,7 @@
 //! `state` (runtime.md, "Query State").
 
+use std::os::unix::fs::PermissionsExt;
+
 use crate::harness::runtime::{is_orlop, launch};
 use crate::harness::{Bundle, json};
 
@@ -107,6 +109,24 @@ fn reused_pid_is_not_the_container() {
     assert_ne!(killed.code, 0);
     assert!(alive, "a process that is not the container's was killed");
     container.delete();
+}
+
+/// RT-19: the configuration is kept as it was read, for later commands, whatever becomes of the bundle.
+#[test]
+fn the_configuration_is_kept() {
+    if !is_orlop() {
+        skip!("knows the form of orlop's state directory only");
+    }
+    let mut bundle = Bundle::with_script("exec sleep 1000");
+    bundle.set("/x-unknown", json!([1, null, "\u{e4}"]));
+    let container = bundle.create();
+    let written = std::fs::read(bundle.dir.join("config.json")).unwrap();
+    bundle.write_raw(b"{");
+    let kept = bundle.scratch().state_root().join(&bundle.id).join("config.json");
+    assert_eq!(std::fs::read(&kept).unwrap(), written);
+    assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o7777, 0o600);
+    drop(container);
+    assert!(!kept.exists());
 }
 
 /// RT-37, RT-38: without an id, and of an unknown id, `state` fails.
