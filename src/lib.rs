@@ -11,6 +11,7 @@ mod hooks;
 mod host;
 mod init;
 mod log;
+mod memory_policy;
 mod namespace;
 mod plan;
 mod process;

@@ -122,7 +122,6 @@ fn refuse_what_is_missing(config: &Config) -> Result<()> {
     let linux = &config.linux;
     let given = [
         ("linux.intelRdt", linux.intel_rdt.is_some()),
-        ("linux.memoryPolicy", linux.memory_policy.is_some()),
         ("linux.netDevices", linux.net_devices.as_ref().is_some_and(|devices| !devices.is_empty())),
     ];
     match given.into_iter().find(|(_, given)| *given) {

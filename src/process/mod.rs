@@ -29,6 +29,7 @@ use nix::sched::CloneFlags;
 
 use crate::error::{Error, For as _, Meaning, On as _, Property, Result};
 use crate::host::Host;
+use crate::memory_policy;
 use crate::namespace::Namespaces;
 use crate::spec::config::{Linux, Process};
 use crate::sys::exec::Image;
@@ -44,6 +45,7 @@ pub(crate) struct Plan {
     caps: caps::Plan,
     rlimits: Vec<rlimit::Step>,
     personality: Option<personality::Plan>,
+    memory_policy: Option<memory_policy::Plan>,
     pub(crate) no_new_privileges: bool,
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) terminal: Option<terminal::Plan>,
@@ -61,6 +63,7 @@ impl Plan {
             caps: caps::Plan::compile(process.capabilities.as_ref(), held),
             rlimits: rlimit::compile(&process.rlimits)?,
             personality: linux.personality.as_ref().map(personality::Plan::compile).transpose()?,
+            memory_policy: linux.memory_policy.as_ref().map(memory_policy::Plan::compile).transpose()?,
             no_new_privileges: process.no_new_privileges,
             oom_score_adj: process.oom_score_adj.map(compile_oom_score_adj).transpose()?,
             terminal: process.terminal.then(|| terminal::Plan::compile(process.console_size, process.user.uid)),
@@ -89,6 +92,9 @@ impl Plan {
     pub(crate) fn assume(&self, context: &Context<'_>) -> Result<Image<'_>> {
         if let Some(personality) = self.personality {
             personality.apply()?;
+        }
+        if let Some(policy) = &self.memory_policy {
+            policy.apply()?;
         }
         let entered = self.enter_directory(context)?;
         self.user.own_stdio([0, 1, 2].map(sys::fd::standard))?;

@@ -164,7 +164,7 @@ pub(crate) struct Linux {
     pub(crate) mount_label: Option<String>,
     pub(crate) personality: Option<LinuxPersonality>,
     pub(crate) intel_rdt: Option<IgnoredAny>,
-    pub(crate) memory_policy: Option<IgnoredAny>,
+    pub(crate) memory_policy: Option<MemoryPolicy>,
     pub(crate) net_devices: Option<Map<IgnoredAny>>,
 }
 
@@ -195,6 +195,14 @@ pub(crate) struct Device {
     pub(crate) file_mode: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct MemoryPolicy {
+    pub(crate) mode: String,
+    pub(crate) nodes: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) flags: Vec<String>,
 }
 
 /// Our own, because `pids.limit` and a rule's `allow` have no default: oci-spec's is 0, which lets

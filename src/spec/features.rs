@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use super::VERSION;
+use crate::memory_policy;
 use crate::rootfs;
 
 const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
@@ -75,7 +76,10 @@ pub(crate) fn document() -> Value {
             "apparmor": { "enabled": false },
             "selinux": { "enabled": false },
             "intelRdt": { "enabled": false, "schemata": false, "monitoring": false },
-            "memoryPolicy": { "modes": [], "flags": [] },
+            "memoryPolicy": {
+                "modes": memory_policy::modes().collect::<Vec<_>>(),
+                "flags": memory_policy::flags().collect::<Vec<_>>(),
+            },
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": false },
         },

@@ -22,6 +22,7 @@ mod hooks;
 mod kill;
 mod lifecycle;
 mod list;
+mod memory_policy;
 mod mount_options;
 mod mounts;
 mod namespaces;
