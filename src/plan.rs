@@ -63,7 +63,7 @@ impl Plan {
             id: options.id.clone(),
             bundle: options.bundle.clone(),
             launch: namespaces.launch(host),
-            cgroup: cgroup::Plan::compile(config, &options.id, host)?,
+            cgroup: cgroup::Plan::compile(config, &options.id, host, options.driver)?,
             rootfs: rootfs::Plan::compile(config, &options.bundle, switch(&namespaces, options), &namespaces)?,
             process: process.map(|p| process::Plan::compile(p, linux, &namespaces, host)).transpose()?,
             seccomp: linux.seccomp.as_deref().map(seccomp::Plan::compile).transpose()?,

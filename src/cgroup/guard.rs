@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use super::devices::{self, Devices};
 use super::path::PROPERTY;
-use super::{Group, Hierarchy, Plan, Record, Version, Write, file, live, owner, resources, v1, v2};
+use super::{Driver, Group, Hierarchy, Plan, Record, Version, Write, file, live, owner, resources, v1, v2};
 use crate::container::Rootless;
 use crate::error::{For as _, On as _, Result};
 use crate::host;
@@ -27,6 +27,7 @@ const ATTEMPTS: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Guard {
+    driver: Driver,
     groups: Vec<Group>,
     /// The first hierarchy's directory, locked so that two creates cannot share a cgroup.
     directory: Option<File>,
@@ -34,7 +35,11 @@ pub(crate) struct Guard {
 
 impl Guard {
     pub(super) fn create(plan: &Plan, rootless: Rootless) -> Result<Self> {
-        let mut guard = Self { groups: Vec::with_capacity(plan.hierarchies.len()), directory: None };
+        let mut guard =
+            Self { driver: plan.driver, groups: Vec::with_capacity(plan.hierarchies.len()), directory: None };
+        if plan.driver == Driver::Disabled {
+            return Ok(guard);
+        }
         if plan.hierarchies.is_empty() && !may_do_without(plan, rootless) {
             return Err(plan.reason().unsupported("cgroups, and this host has none mounted"));
         }
@@ -69,7 +74,7 @@ impl Guard {
 
     /// What was really made, for state.json in place of the intent.
     pub(crate) fn record(&self) -> Record {
-        Record { groups: self.groups.clone() }
+        Record { driver: self.driver, groups: self.groups.clone() }
     }
 
     /// Whether there is a cgroup to join at all.

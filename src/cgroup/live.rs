@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
 use super::path::PROPERTY;
-use super::{Group, Record, Version, file};
+use super::{Driver, Group, Record, Version, driver, file};
 use crate::error::{Error, For as _, On as _, Result};
 use crate::sys::{Call as _, pidfd};
 
@@ -29,12 +29,19 @@ const TRACKERS: [&str; 5] = ["freezer", "devices", "name=systemd", "memory", "pi
 
 #[derive(Debug)]
 pub(crate) struct Cgroup {
+    driver: Driver,
     groups: Vec<Group>,
 }
 
 impl Cgroup {
     pub(crate) fn open(record: &Record) -> Self {
-        Self { groups: record.groups.clone() }
+        Self { driver: record.driver, groups: record.groups.clone() }
+    }
+
+    /// For commands that are about the cgroup itself (`pause`, `events`, `update`): refuses where the
+    /// container has none of its own.
+    pub(crate) fn require(&self, command: &str) -> Result<()> {
+        if self.groups.is_empty() { Err(driver::none(self.driver, command)) } else { Ok(()) }
     }
 
     /// The processes in it and in all cgroups below it.

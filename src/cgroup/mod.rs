@@ -12,6 +12,7 @@
 //! ```
 
 mod devices;
+mod driver;
 mod file;
 mod guard;
 mod live;
@@ -33,16 +34,18 @@ use crate::error::{Property, Result};
 use crate::host::Host;
 use crate::spec::Config;
 
+pub(crate) use driver::Driver;
 pub(crate) use guard::Guard;
 pub(crate) use live::Cgroup;
 pub(crate) use path::{Layout, Version};
 
 use devices::Devices;
-use path::CgroupPath;
+use path::{CgroupPath, Mounted};
 
 /// What to make and to write, decided from the configuration alone.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    driver: Driver,
     hierarchies: Vec<Hierarchy>,
     writes: Vec<Write>,
     devices: Devices,
@@ -79,6 +82,7 @@ pub(crate) struct Write {
 /// What other commands need to find the cgroup again; part of state.json.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
+    driver: Driver,
     groups: Vec<Group>,
 }
 
@@ -92,18 +96,17 @@ struct Group {
 }
 
 impl Plan {
-    pub(crate) fn compile(config: &Config, id: &ContainerId, host: &Host) -> Result<Self> {
+    pub(crate) fn compile(config: &Config, id: &ContainerId, host: &Host, driver: Driver) -> Result<Self> {
         let linux = &config.linux;
         let layout = host.cgroups()?;
+        if driver == Driver::Disabled {
+            driver::warn_of_ignored(linux.resources.as_ref());
+            return Self::inherited(layout);
+        }
         let path = CgroupPath::compile(linux.cgroups_path.as_deref(), id.as_str())?;
         let mut hierarchies = Vec::with_capacity(layout.mounts.len());
         for mounted in &layout.mounts {
-            hierarchies.push(Hierarchy {
-                version: mounted.version,
-                controllers: mounted.controllers.clone(),
-                mountpoint: mounted.point.clone(),
-                dir: layout.place(mounted, &path)?,
-            });
+            hierarchies.push(mounted.hierarchy(layout.place(mounted, &path)?));
         }
         let configured = linux.resources.is_some();
         let (writes, rules) = match &linux.resources {
@@ -112,7 +115,21 @@ impl Plan {
         };
         let devices = Devices::compile(rules, layout)?;
         let explicit = linux.cgroups_path.as_ref().is_some_and(|path| !path.is_empty());
-        Ok(Self { hierarchies, writes, devices, configured, explicit, owner: owner::compile(config) })
+        Ok(Self { driver, hierarchies, writes, devices, configured, explicit, owner: owner::compile(config) })
+    }
+
+    /// Nothing to make: the container stays where its creator is, and its cgroup mounts show that.
+    fn inherited(layout: &Layout) -> Result<Self> {
+        let hierarchy = |mounted: &Mounted| Ok(mounted.hierarchy(layout.own_directory(mounted)?));
+        Ok(Self {
+            driver: Driver::Disabled,
+            hierarchies: layout.mounts.iter().map(hierarchy).collect::<Result<_>>()?,
+            writes: Vec::new(),
+            devices: Devices::Lists(Vec::new()),
+            configured: false,
+            explicit: false,
+            owner: None,
+        })
     }
 
     /// The intent, written down before anything is made: where the cgroup will be, and which of
@@ -122,7 +139,8 @@ impl Plan {
             let below = hierarchy.dir.ancestors().take_while(|dir| *dir != hierarchy.mountpoint);
             hierarchy.group(below.take_while(|dir| !file::exists(dir)).count())
         };
-        Record { groups: self.hierarchies.iter().map(group).collect() }
+        let hierarchies = if self.driver == Driver::Disabled { &[] } else { self.hierarchies.as_slice() };
+        Record { driver: self.driver, groups: hierarchies.iter().map(group).collect() }
     }
 
     /// For cgroup mounts in the container.

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use serde::{Deserialize, Serialize};
 
-use super::file;
+use super::{Hierarchy, file};
 use crate::error::{Error, On as _, Property, Result};
 use crate::sys::Call as _;
 
@@ -97,6 +97,12 @@ impl Layout {
         Ok(mounted.point.join(base).join(&path.inner))
     }
 
+    /// The directory that this process itself is in.
+    pub(super) fn own_directory(&self, mounted: &Mounted) -> Result<PathBuf> {
+        let own = self.own(mounted)?;
+        Ok(mounted.point.join(own.strip_prefix("/").unwrap_or(&own)))
+    }
+
     /// The cgroup of this process, as seen from the hierarchy's mount point.
     fn own(&self, mounted: &Mounted) -> Result<PathBuf> {
         let text = match self.own.get() {
@@ -116,6 +122,12 @@ impl Layout {
 }
 
 impl Mounted {
+    /// The hierarchy, with a directory in it.
+    pub(super) fn hierarchy(&self, dir: PathBuf) -> Hierarchy {
+        let (controllers, mountpoint) = (self.controllers.clone(), self.point.clone());
+        Hierarchy { version: self.version, controllers, mountpoint, dir }
+    }
+
     /// The path in a line of `/proc/self/cgroup` (`4:memory:/a/b`) if it is about this hierarchy.
     fn own_path<'a>(&self, line: &'a str) -> Option<&'a str> {
         let mut fields = line.splitn(3, ':');

@@ -33,7 +33,7 @@ fn v2() -> Host {
 
 fn compile(host: &Host, linux: &str) -> Result<Plan> {
     let config = serde_json::from_str(&format!(r#"{{"ociVersion": "1.3.0", "linux": {linux}}}"#)).unwrap();
-    Plan::compile(&config, &ContainerId::new("c1").unwrap(), host)
+    Plan::compile(&config, &ContainerId::new("c1").unwrap(), host, Driver::Cgroupfs)
 }
 
 fn dirs(host: &Host, linux: &str) -> Vec<String> {
@@ -343,9 +343,13 @@ fn who_can_do_without() {
 #[test]
 fn records_survive_the_state_file() {
     let record = Record {
+        driver: Driver::Cgroupfs,
         groups: vec![Group { version: Version::V1, controllers: "cpu,cpuacct".into(), dir: "/a/b".into(), made: 2 }],
     };
     let text = serde_json::to_string(&record).unwrap();
-    assert_eq!(text, r#"{"groups":[{"version":"v1","controllers":"cpu,cpuacct","dir":"/a/b","made":2}]}"#);
+    assert_eq!(
+        text,
+        r#"{"driver":"cgroupfs","groups":[{"version":"v1","controllers":"cpu,cpuacct","dir":"/a/b","made":2}]}"#
+    );
     assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
 }

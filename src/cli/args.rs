@@ -26,6 +26,21 @@ pub(super) fn switch(name: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue)
 }
 
+/// A flag of Go's: `--name`, `--name=true`, `--name=0`; engines write any of them.
+pub(super) fn boolean(name: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .value_parser(["true", "false", "True", "False", "TRUE", "FALSE", "t", "f", "T", "F", "1", "0"])
+        .hide_possible_values(true)
+}
+
+pub(super) fn is_true(matches: &ArgMatches, name: &str) -> bool {
+    string(matches, name).is_some_and(|value| value == "1" || value.starts_with(['t', 'T']))
+}
+
 /// The container that the command is about.
 pub(super) fn id() -> Arg {
     Arg::new("id").value_name("CONTAINER-ID").required(true).help("Name of the container")
@@ -98,6 +113,26 @@ mod tests {
             assert_eq!(normalise([written.into()].into_iter()), [meant], "{written}");
         }
         assert_eq!(normalise(["--".into(), "-root".into()].into_iter()), ["--", "-root"]);
+    }
+
+    #[test]
+    fn flags_may_have_a_value() {
+        let command = || clap::Command::new("orlop").arg(boolean("on")).args_override_self(true).arg(id());
+        let parse = |arguments: &[&str]| {
+            let words = ["orlop"].iter().chain(arguments).chain(&["name"]).copied();
+            command().try_get_matches_from(words).map(|matches| is_true(&matches, "on"))
+        };
+        for (arguments, expected) in [
+            ([].as_slice(), false),
+            (&["--on"], true),
+            (&["--on=true"], true),
+            (&["--on=1"], true),
+            (&["--on=false"], false),
+            (&["--on", "--on=F"], false),
+        ] {
+            assert_eq!(parse(arguments).unwrap(), expected, "{arguments:?}");
+        }
+        assert!(parse(&["--on=maybe"]).is_err());
     }
 
     #[test]

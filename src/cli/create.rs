@@ -6,6 +6,7 @@ use clap::{ArgMatches, Command, value_parser};
 
 use super::args::{self, id, option, path, path_of, switch};
 use super::{Entry, Global};
+use crate::cgroup::Driver;
 use crate::container::{self, CreateOptions};
 use crate::error::{Error, Result};
 use crate::sys;
@@ -37,8 +38,8 @@ fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
 }
 
 pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -> Result<CreateOptions> {
-    if global.systemd_cgroup {
-        return Err(Error::other("--systemd-cgroup is not supported yet: cgroups are managed directly (cgroupfs)"));
+    if global.driver == Driver::Systemd {
+        return Err(Error::other("--systemd-cgroup is not supported yet"));
     }
     let preserve_fds = matches.get_one("preserve-fds").copied().unwrap_or_default();
     if let Some(missing) = (0..preserve_fds).map(|n| 3 + n as i32).find(|fd| !sys::fd::is_inherited(*fd)) {
@@ -60,5 +61,6 @@ pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -
         no_new_keyring: matches.get_flag("no-new-keyring"),
         preserve_fds,
         rootless: global.rootless,
+        driver: global.driver,
     })
 }

@@ -26,12 +26,13 @@ use clap::{ArgMatches, Command};
 use log::LevelFilter;
 use serde::Serialize;
 
+use crate::cgroup::Driver;
 use crate::container::Rootless;
 use crate::error::{Error, On as _, Result};
 use crate::host;
 use crate::log::{self as output, Format};
 use crate::sys::Call as _;
-use args::{option, path, string, switch};
+use args::{boolean, option, path, string, switch};
 
 /// Exit code of every failure, as runc's.
 const FAILURE: i32 = 1;
@@ -40,8 +41,8 @@ const FAILURE: i32 = 1;
 #[derive(Debug)]
 pub(crate) struct Global {
     pub(crate) root: PathBuf,
-    pub(crate) systemd_cgroup: bool,
     pub(crate) rootless: Rootless,
+    pub(crate) driver: Driver,
 }
 
 /// A row of the command table.
@@ -91,7 +92,9 @@ fn command() -> Command {
             option("log-format", "FORMAT").value_parser(["text", "json"]).help("Format of the log [default: text]"),
             option("log-level", "LEVEL").help("error, warning, info or debug [default: warning]"),
             switch("debug").help("The same as --log-level debug"),
-            switch("systemd-cgroup").help("Have systemd manage cgroups (not supported yet)"),
+            option("cgroup-manager", "MANAGER")
+                .help("Who manages cgroups: cgroupfs, systemd or disabled [default: cgroupfs]"),
+            boolean("systemd-cgroup").help("The same as --cgroup-manager systemd"),
             option("rootless", "WHEN")
                 .value_parser(["auto", "true", "false"])
                 .help("Do without cgroups that may not be used [default: auto]"),
@@ -112,12 +115,12 @@ fn dispatch(matches: &ArgMatches) -> Result<i32> {
     };
     let global = Global {
         root: root(matches)?,
-        systemd_cgroup: matches.get_flag("systemd-cgroup"),
         rootless: match string(matches, "rootless") {
             Some("true") => Rootless::Yes,
             Some("false") => Rootless::No,
             _ => Rootless::Auto,
         },
+        driver: Driver::parse(string(matches, "cgroup-manager"), args::is_true(matches, "systemd-cgroup"))?,
     };
     match COMMANDS.iter().find(|entry| entry.name == name) {
         Some(entry) => (entry.run)(&global, matches_of_command),

@@ -15,6 +15,7 @@ pub(crate) mod status;
 
 use std::path::{Path, PathBuf};
 
+use crate::cgroup::Driver;
 use crate::error::{Error, On as _, Result};
 use crate::spec::Config;
 use crate::sys::Call as _;
@@ -40,6 +41,8 @@ pub(crate) struct CreateOptions {
     /// Descriptors 3 to 3 + n - 1 stay open for the container's process.
     pub(crate) preserve_fds: u32,
     pub(crate) rootless: Rootless,
+    /// Who manages the cgroup.
+    pub(crate) driver: Driver,
 }
 
 /// `--rootless`: whether a refused cgroup is an error.

@@ -17,6 +17,7 @@ mod cgroups;
 mod cli;
 mod delete;
 mod devices;
+mod drivers;
 mod hook_failures;
 mod hooks;
 mod kill;
