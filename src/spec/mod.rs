@@ -6,6 +6,8 @@ pub(crate) mod config;
 pub(crate) mod features;
 pub(crate) mod map;
 pub(crate) mod template;
+mod unique;
+mod unknown;
 
 use std::path::Path;
 
@@ -25,7 +27,9 @@ pub(crate) fn read(bundle: &Path) -> Result<Vec<u8>> {
 /// Also checks that its version is one we know.
 pub(crate) fn parse(text: &[u8]) -> Result<Config> {
     let config: Config = serde_json::from_slice(text).map_err(|error| locate(text, &error))?;
+    unique::check(text)?;
     check_version(&config.oci_version)?;
+    unknown::report(text);
     Ok(config)
 }
 
