@@ -106,12 +106,14 @@ impl Guard {
     /// Applies all limits.
     pub(crate) fn limit(&self, plan: &Plan) -> Result<()> {
         for (index, (hierarchy, group)) in plan.hierarchies.iter().zip(&self.groups).enumerate() {
+            let is_new = group.made > 0;
             let here = |write: &&Write| match group.version {
+                _ if is_new && write.initial => false,
                 Version::V1 => v1::is_late(write) && write.controller().and_then(|name| plan.find(name)) == Some(index),
                 Version::V2 => true,
             };
             resources::apply(&group.dir, plan.writes.iter().filter(here))?;
-            if plan.configured || group.made > 0 {
+            if plan.configured || is_new {
                 self.allow_devices(plan, hierarchy, group)?;
             }
             if let (Version::V2, Some(owner), Some(directory)) = (group.version, plan.owner, &self.directory) {

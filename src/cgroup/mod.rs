@@ -11,13 +11,17 @@
 //!                        └── record ──> Record (state.json) ── open ──> Cgroup ── kill, remove
 //! ```
 
+mod block_io;
 mod devices;
 mod driver;
 mod file;
 mod guard;
+mod hugepages;
 mod live;
+mod network;
 mod owner;
 mod path;
+mod rdma;
 mod resources;
 #[cfg(test)]
 mod tests;
@@ -75,8 +79,20 @@ pub(crate) struct Write {
     file: Cow<'static, str>,
     value: String,
     property: Property,
-    /// Where the file is missing, what it would say is so anyway.
-    optional: bool,
+    missing: Missing,
+    /// What the file of a new cgroup says anyway.
+    initial: bool,
+}
+
+/// What it means that a write's file is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Missing {
+    /// The host cannot do this.
+    Fails,
+    /// What it would say is so anyway.
+    IsFine,
+    /// Another kernel, another name.
+    Other(Box<Write>),
 }
 
 /// What other commands need to find the cgroup again; part of state.json.
@@ -200,11 +216,20 @@ impl Hierarchy {
 
 impl Write {
     fn new(file: impl Into<Cow<'static, str>>, value: impl ToString, property: Property) -> Self {
-        Self { file: file.into(), value: value.to_string(), property, optional: false }
+        Self { file: file.into(), value: value.to_string(), property, missing: Missing::Fails, initial: false }
     }
 
     fn optional(self) -> Self {
-        Self { optional: true, ..self }
+        Self { missing: Missing::IsFine, ..self }
+    }
+
+    /// The file to write instead where this one is missing.
+    fn or(self, other: Self) -> Self {
+        Self { missing: Missing::Other(Box::new(other)), ..self }
+    }
+
+    fn initial(self) -> Self {
+        Self { initial: true, ..self }
     }
 
     /// `memory` for `memory.max`; the `cgroup.` files and those without a dot need none.

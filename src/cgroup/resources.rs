@@ -4,21 +4,24 @@
 //!
 //! As in runc, 0 in memory and cpu values is the same as unset: that is what engines mean by it.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use oci_spec::runtime::LinuxCpu;
 
-use super::{Layout, Version, Write, file, v1, v2};
+use super::{Layout, Missing, Version, Write, block_io, file, hugepages, network, rdma, v1, v2};
 use crate::error::{For as _, On as _, Property, Result};
 use crate::spec::config::Resources;
+use crate::sys;
 
 pub(super) const LIMIT: Property = Property::of("linux.resources.memory.limit");
 pub(super) const RESERVATION: Property = Property::of("linux.resources.memory.reservation");
 pub(super) const SWAP: Property = Property::of("linux.resources.memory.swap");
 pub(super) const SWAPPINESS: Property = Property::of("linux.resources.memory.swappiness");
 pub(super) const OOM_KILLER: Property = Property::of("linux.resources.memory.disableOOMKiller");
+const HIERARCHY: Property = Property::of("linux.resources.memory.useHierarchy");
 pub(super) const SHARES: Property = Property::of("linux.resources.cpu.shares");
 pub(super) const QUOTA: Property = Property::of("linux.resources.cpu.quota");
 pub(super) const PERIOD: Property = Property::of("linux.resources.cpu.period");
@@ -29,13 +32,15 @@ pub(super) const RT_PERIOD: Property = Property::of("linux.resources.cpu.realtim
 pub(super) const CPUS: Property = Property::of("linux.resources.cpu.cpus");
 pub(super) const MEMS: Property = Property::of("linux.resources.cpu.mems");
 pub(super) const PIDS: Property = Property::of("linux.resources.pids.limit");
-const UNIFIED: Property = Property::of("linux.resources.unified");
+pub(super) const UNIFIED: Property = Property::of("linux.resources.unified");
+
+/// Files through which `unified` would move, stop or end processes, init among them.
+const NO_LIMITS: [&str; 4] = ["cgroup.freeze", "cgroup.kill", "cgroup.procs", "cgroup.threads"];
 
 /// The writes that carry out `resources`, in order.
 pub(super) fn compile(resources: &Resources, layout: &Layout) -> Result<Vec<Write>> {
     check_memory(resources)?;
     check_cpu(resources)?;
-    refuse_later_ones(resources)?;
     if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
         at_least_unlimited(PIDS, limit)?;
     }
@@ -43,18 +48,35 @@ pub(super) fn compile(resources: &Resources, layout: &Layout) -> Result<Vec<Writ
         // A host without cgroups is told apart when they are to be made.
         Some(Version::V2) | None => {
             let mut writes = v2::writes(resources)?;
-            writes.extend(unified(resources)?);
+            common(resources, Version::V2, &mut writes)?;
+            unified(resources, &mut writes)?;
             Ok(writes)
         }
         Some(Version::V1) => {
             if !resources.unified.is_empty() {
                 return Err(UNIFIED.unsupported("cgroup v2, and this host uses v1"));
             }
-            let writes = v1::writes(resources);
+            let mut writes = v1::writes(resources);
+            common(resources, Version::V1, &mut writes)?;
             writes.iter().try_for_each(|write| is_mounted(write, layout))?;
             Ok(writes)
         }
     }
+}
+
+/// The properties whose file names are most of what differs between the versions.
+fn common(resources: &Resources, version: Version, writes: &mut Vec<Write>) -> Result<()> {
+    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
+        writes.push(Write::new("pids.max", or_max(limit), PIDS));
+    }
+    if let Some(config) = &resources.block_io {
+        block_io::compile(config, version, writes)?;
+    }
+    hugepages::compile(&resources.hugepage_limits, version, writes)?;
+    if let Some(config) = &resources.network {
+        network::compile(config, version, writes)?;
+    }
+    rdma::compile(&resources.rdma, writes)
 }
 
 /// v1: a controller that the host does not have matters only when it is asked for something.
@@ -93,6 +115,9 @@ fn check_memory(resources: &Resources) -> Result<()> {
     }
     if let Some(swappiness) = memory.swappiness().filter(|value| *value > 100) {
         return Err(SWAPPINESS.invalid(format!("{swappiness} is more than 100")));
+    }
+    if memory.use_hierarchy() == Some(false) {
+        return Err(HIERARCHY.unsupported("Linux before 5.11: a cgroup's memory includes that of the cgroups below it"));
     }
     for (name, value) in [("kernel", memory.kernel()), ("kernelTCP", memory.kernel_tcp())] {
         if given(value).is_some() {
@@ -140,36 +165,21 @@ pub(super) fn or_max(limit: i64) -> String {
     if limit == -1 { "max".to_owned() } else { limit.to_string() }
 }
 
-fn refuse_later_ones(resources: &Resources) -> Result<()> {
-    let refuse = |property: Property| Err(property.unsupported("a newer orlop"));
-    if resources.block_io.as_ref().is_some_and(|block_io| *block_io != Default::default()) {
-        return refuse(Property::of("linux.resources.blockIO"));
-    }
-    if !resources.hugepage_limits.is_empty() {
-        return refuse(Property::of("linux.resources.hugepageLimits"));
-    }
-    if resources.network.as_ref().is_some_and(|network| *network != Default::default()) {
-        return refuse(Property::of("linux.resources.network"));
-    }
-    if !resources.rdma.is_empty() {
-        return refuse(Property::of("linux.resources.rdma"));
-    }
-    Ok(())
-}
-
 /// LNX-95 to LNX-97: any file of the cgroup, also of controllers that nobody here knows.
-fn unified(resources: &Resources) -> Result<Vec<Write>> {
-    let mut writes = Vec::new();
+fn unified(resources: &Resources, writes: &mut Vec<Write>) -> Result<()> {
     for (file, value) in resources.unified.iter() {
         // A name with a slash would reach the files of other cgroups.
         if file.is_empty() || file == "." || file == ".." || file.contains(['/', '\0']) {
             return Err(UNIFIED.invalid(format!("{file:?} is not the name of a cgroup's file")));
         }
+        if NO_LIMITS.contains(&file) {
+            return Err(UNIFIED.invalid(format!("{file:?} is no setting: it acts on processes")));
+        }
         let write = |line: &str| Write::new(file.to_owned(), line, UNIFIED);
         // Files such as io.max take one line at a time. An empty value still is one: it resets.
         writes.extend(if value.is_empty() { vec![write("\n")] } else { value.lines().map(write).collect() });
     }
-    Ok(writes)
+    Ok(())
 }
 
 /// Writes values into the files of one directory. The kernel checks some of them against each
@@ -181,18 +191,28 @@ pub(super) fn apply<'a>(dir: &Path, writes: impl Iterator<Item = &'a Write>) -> 
         return Ok(());
     }
     let directory = file::open_path(dir, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-    let put = |write: &Write| file::write(&directory, Path::new(&*write.file), &write.value);
     let mut refused = Vec::new();
     for write in writes {
-        match put(write) {
-            Err(error) if error.errno == Errno::EINVAL => refused.push(write),
-            Err(error) if error.errno == Errno::ENOENT && write.optional => {}
-            result => name(result, dir, write)?,
+        match put(&directory, write) {
+            (_, Err(error)) if error.errno == Errno::EINVAL => refused.push(write),
+            (write, result) => name(result, dir, write)?,
         }
     }
-    refused.into_iter().try_for_each(|write| name(put(write), dir, write))
+    refused.into_iter().try_for_each(|write| {
+        let (write, result) = put(&directory, write);
+        name(result, dir, write)
+    })
 }
 
-fn name(result: crate::sys::Result<()>, dir: &Path, write: &Write) -> Result<()> {
+/// Writes the first of its files that is there; says which that was.
+fn put<'a>(directory: &OwnedFd, write: &'a Write) -> (&'a Write, sys::Result<()>) {
+    match (file::write(directory, Path::new(&*write.file), &write.value), &write.missing) {
+        (Err(error), Missing::IsFine) if error.errno == Errno::ENOENT => (write, Ok(())),
+        (Err(error), Missing::Other(other)) if error.errno == Errno::ENOENT => put(directory, other),
+        (result, _) => (write, result),
+    }
+}
+
+pub(super) fn name(result: sys::Result<()>, dir: &Path, write: &Write) -> Result<()> {
     result.on(format_args!("{}/{} ({})", dir.display(), write.file, write.value.trim_end())).property(write.property)
 }

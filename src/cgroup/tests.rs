@@ -27,7 +27,14 @@ fn hybrid() -> Host {
     Host::fixture(Layout::fixture(HYBRID, OWN))
 }
 
-fn v2() -> Host {
+/// Every controller of v1.
+pub(super) fn v1() -> Host {
+    let names = ["cpu", "cpuset", "memory", "devices", "pids", "blkio", "hugetlb", "net_cls", "net_prio", "rdma"];
+    let mount = |name: &str| format!("9 1 0:9 / /sys/fs/cgroup/{name} rw - cgroup cgroup rw,{name}\n");
+    Host::fixture(Layout::fixture(&names.map(mount).concat(), ""))
+}
+
+pub(super) fn v2() -> Host {
     Host::fixture(Layout::fixture(UNIFIED, "0::/user.slice/session-1.scope\n"))
 }
 
@@ -41,14 +48,21 @@ fn dirs(host: &Host, linux: &str) -> Vec<String> {
     plan.hierarchies().iter().map(|hierarchy| hierarchy.dir.display().to_string()).collect()
 }
 
-/// `file=value`, and `?` where the file may be missing.
-fn writes(host: &Host, resources: &str) -> Vec<String> {
+/// `file=value`; `?` where the file may be missing, `|` before what is written then.
+pub(super) fn writes(host: &Host, resources: &str) -> Vec<String> {
+    fn show(write: &Write) -> String {
+        let Write { file, value, .. } = write;
+        match &write.missing {
+            Missing::Fails => format!("{file}={value}"),
+            Missing::IsFine => format!("{file}={value}?"),
+            Missing::Other(other) => format!("{file}={value}|{}", show(other)),
+        }
+    }
     let plan = compile(host, &format!(r#"{{"resources": {resources}}}"#)).unwrap();
-    let show = |write: &Write| format!("{}={}{}", write.file, write.value, if write.optional { "?" } else { "" });
     plan.writes.iter().map(show).collect()
 }
 
-fn error(host: &Host, resources: &str) -> String {
+pub(super) fn error(host: &Host, resources: &str) -> String {
     compile(host, &format!(r#"{{"resources": {resources}}}"#)).unwrap_err().to_string()
 }
 
@@ -175,6 +189,7 @@ fn memory_values_that_cannot_be() {
             (r#"{"limit": -1, "swap": 5}"#, "linux.resources.memory.swap: 5 needs a memory.limit"),
             (r#"{"limit": -2}"#, "linux.resources.memory.limit: -2 is neither a limit nor -1"),
             (r#"{"swappiness": 101}"#, "linux.resources.memory.swappiness: 101 is more than 100"),
+            (r#"{"useHierarchy": false}"#, "linux.resources.memory.useHierarchy: not supported: Linux before 5.11"),
         ] {
             let error = error(&host, &format!(r#"{{"memory": {memory}}}"#));
             assert!(error.starts_with(expected), "{error}");
@@ -296,6 +311,10 @@ fn unified() {
         let error = error(&v2(), &format!(r#"{{"unified": {{"{bad}": "1"}}}}"#));
         assert!(error.contains("is not the name of a cgroup's file"), "{bad}: {error}");
     }
+    for bad in ["cgroup.freeze", "cgroup.kill", "cgroup.procs", "cgroup.threads"] {
+        let error = error(&v2(), &format!(r#"{{"unified": {{"{bad}": "1"}}}}"#));
+        assert!(error.contains("is no setting"), "{bad}: {error}");
+    }
 }
 
 /// Controllers that the host lacks matter only where something is asked of them.
@@ -314,20 +333,13 @@ fn a_missing_controller() {
     );
 }
 
+/// LNX-84, LNX-89, LNX-91, LNX-94: nothing in them is nothing to do, on hosts without the controllers too.
 #[test]
-fn what_comes_later_is_refused_by_name() {
-    for (property, value) in [
-        ("blockIO", r#"{"weight": 10}"#),
-        ("hugepageLimits", r#"[{"pageSize": "2MB", "limit": 1}]"#),
-        ("network", r#"{"classID": 1}"#),
-        ("rdma", r#"{"mlx5_1": {"hcaHandles": 3}}"#),
-    ] {
-        let error = error(&v2(), &format!(r#"{{"{property}": {value}}}"#));
-        assert!(error.starts_with(&format!("linux.resources.{property}: not supported")), "{error}");
-    }
-    let empty =
-        r#"{"blockIO": {}, "hugepageLimits": [], "network": {"priorities": null}, "rdma": {}, "unified": null}"#;
+fn what_is_empty_needs_no_controller() {
+    let empty = r#"{"blockIO": {"weight": 0, "weightDevice": null}, "hugepageLimits": [],
+                    "network": {"classID": 0, "priorities": null}, "rdma": {}, "unified": null}"#;
     assert!(writes(&hybrid(), empty).is_empty());
+    assert!(writes(&v2(), empty).is_empty());
 }
 
 /// Without rights to make a cgroup, only a container that asks for nothing can do without.

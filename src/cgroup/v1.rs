@@ -14,9 +14,6 @@ pub(super) fn writes(resources: &Resources) -> Vec<Write> {
     let mut writes = Vec::new();
     memory(resources, &mut writes);
     cpu(resources, &mut writes);
-    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
-        writes.push(Write::new("pids.max", resources::or_max(limit), resources::PIDS));
-    }
     writes
 }
 
@@ -38,8 +35,9 @@ fn memory(resources: &Resources, writes: &mut Vec<Write>) {
     if let Some(swappiness) = memory.swappiness() {
         writes.push(Write::new("memory.swappiness", swappiness, resources::SWAPPINESS));
     }
-    if memory.disable_oom_killer() == Some(true) {
-        writes.push(Write::new("memory.oom_control", 1, resources::OOM_KILLER));
+    if let Some(disable) = memory.disable_oom_killer() {
+        let write = Write::new("memory.oom_control", u8::from(disable), resources::OOM_KILLER);
+        writes.push(if disable { write } else { write.initial() });
     }
 }
 

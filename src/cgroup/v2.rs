@@ -16,14 +16,11 @@ pub(super) fn writes(resources: &Resources) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     memory(resources, &mut writes)?;
     cpu(resources, &mut writes)?;
-    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
-        writes.push(Write::new("pids.max", resources::or_max(limit), resources::PIDS));
-    }
     Ok(writes)
 }
 
 /// LNX-98: what v2 has no file for cannot be carried out.
-fn v1_only(property: Property) -> Error {
+pub(super) fn v1_only(property: Property) -> Error {
     property.unsupported("cgroup v1; v2 has no such setting")
 }
 

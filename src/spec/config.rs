@@ -8,8 +8,7 @@
 //! expression engine, a third of the time of a short command.
 
 use oci_spec::runtime::{
-    Hook, LinuxBlockIo, LinuxCpu, LinuxDeviceType, LinuxHugepageLimit, LinuxMemory, LinuxNamespaceType, LinuxNetwork,
-    LinuxPersonality, LinuxRdma, LinuxTimeOffset,
+    Hook, LinuxCpu, LinuxDeviceType, LinuxMemory, LinuxNamespaceType, LinuxPersonality, LinuxRdma, LinuxTimeOffset,
 };
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
@@ -205,8 +204,8 @@ pub(crate) struct MemoryPolicy {
     pub(crate) flags: Vec<String>,
 }
 
-/// Our own, because `pids.limit` and a rule's `allow` have no default: oci-spec's is 0, which lets
-/// nobody fork, and deny. `unified` keeps its order.
+/// Our own, with those parts of it where a missing REQUIRED field would be 0 in oci-spec: for
+/// `pids.limit`, which is none, that lets nobody fork. `unified` keeps its order.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Resources {
@@ -216,10 +215,10 @@ pub(crate) struct Resources {
     pub(crate) cpu: Option<LinuxCpu>,
     pub(crate) pids: Option<Pids>,
     #[serde(rename = "blockIO")]
-    pub(crate) block_io: Option<LinuxBlockIo>,
+    pub(crate) block_io: Option<BlockIo>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) hugepage_limits: Vec<LinuxHugepageLimit>,
-    pub(crate) network: Option<LinuxNetwork>,
+    pub(crate) hugepage_limits: Vec<HugepageLimit>,
+    pub(crate) network: Option<Network>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) rdma: Map<LinuxRdma>,
     #[serde(default, deserialize_with = "nullable")]
@@ -239,6 +238,60 @@ pub(crate) struct DeviceRule {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Pids {
     pub(crate) limit: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BlockIo {
+    pub(crate) weight: Option<u16>,
+    pub(crate) leaf_weight: Option<u16>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) weight_device: Vec<WeightDevice>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) throttle_read_bps_device: Vec<ThrottleDevice>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) throttle_write_bps_device: Vec<ThrottleDevice>,
+    #[serde(default, deserialize_with = "nullable", rename = "throttleReadIOPSDevice")]
+    pub(crate) throttle_read_iops_device: Vec<ThrottleDevice>,
+    #[serde(default, deserialize_with = "nullable", rename = "throttleWriteIOPSDevice")]
+    pub(crate) throttle_write_iops_device: Vec<ThrottleDevice>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WeightDevice {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    pub(crate) weight: Option<u16>,
+    pub(crate) leaf_weight: Option<u16>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ThrottleDevice {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    pub(crate) rate: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HugepageLimit {
+    pub(crate) page_size: String,
+    pub(crate) limit: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Network {
+    #[serde(rename = "classID")]
+    pub(crate) class_id: Option<u32>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) priorities: Vec<InterfacePriority>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct InterfacePriority {
+    pub(crate) name: String,
+    pub(crate) priority: u32,
 }
 
 /// `null` as the default value: Go programs write it for empty lists and maps.
