@@ -172,7 +172,9 @@ impl Creation<'_> {
                 &[sys::fd::memory(c"filter", &filter).property(Property::of("linux.seccomp"))?],
             )?;
         }
-        init.expect(channel, FromInit::Ready)
+        init.expect(channel, FromInit::Ready)?;
+        // In its cgroups, which may have a say in it, and with nothing slow left to do.
+        plan.process.as_ref().map_or(Ok(()), |process| process.prioritise(init.pid.as_raw()))
     }
 
     fn run_poststop_hooks(&self) {

@@ -14,10 +14,12 @@
 
 pub(crate) mod caps;
 mod env;
+mod io_priority;
 pub(crate) mod keyring;
 mod personality;
 mod program;
 pub(crate) mod rlimit;
+mod scheduler;
 pub(crate) mod user;
 
 use std::ffi::{CStr, CString};
@@ -28,7 +30,7 @@ use nix::fcntl::{OFlag, ResolveFlag};
 use nix::sched::CloneFlags;
 
 use crate::error::{Error, For as _, Meaning, On as _, Property, Result};
-use crate::host::Host;
+use crate::host::{Host, is_host_root};
 use crate::memory_policy;
 use crate::namespace::Namespaces;
 use crate::spec::config::{Linux, Process};
@@ -45,6 +47,10 @@ pub(crate) struct Plan {
     caps: caps::Plan,
     rlimits: Vec<rlimit::Step>,
     personality: Option<personality::Plan>,
+    scheduler: Option<scheduler::Plan>,
+    io_priority: Option<io_priority::Plan>,
+    /// Whether the parent applies these two, and not init.
+    prioritised_outside: bool,
     memory_policy: Option<memory_policy::Plan>,
     pub(crate) no_new_privileges: bool,
     pub(crate) oom_score_adj: Option<i32>,
@@ -63,6 +69,9 @@ impl Plan {
             caps: caps::Plan::compile(process.capabilities.as_ref(), held),
             rlimits: rlimit::compile(&process.rlimits)?,
             personality: linux.personality.as_ref().map(personality::Plan::compile).transpose()?,
+            scheduler: process.scheduler.as_ref().map(scheduler::Plan::compile).transpose()?,
+            io_priority: process.io_priority.as_ref().map(io_priority::Plan::compile).transpose()?,
+            prioritised_outside: (process.scheduler.is_some() || process.io_priority.is_some()) && is_host_root(),
             memory_policy: linux.memory_policy.as_ref().map(memory_policy::Plan::compile).transpose()?,
             no_new_privileges: process.no_new_privileges,
             oom_score_adj: process.oom_score_adj.map(compile_oom_score_adj).transpose()?,
@@ -88,10 +97,25 @@ impl Plan {
         self.oom_score_adj.map_or(Ok(()), |score| write_oom_score_adj(pid, score))
     }
 
+    /// Parent, once init is ready: scheduling policy and I/O priority. Inside a user namespace the
+    /// host's CAP_SYS_NICE is out of reach, so the host's root does it from outside; anybody else is
+    /// only allowed to while init still has its first ids, and leaves it to `assume`.
+    pub(crate) fn prioritise(&self, pid: i32) -> Result<()> {
+        if self.prioritised_outside { self.set_priorities(pid) } else { Ok(()) }
+    }
+
+    fn set_priorities(&self, pid: i32) -> Result<()> {
+        self.scheduler.map_or(Ok(()), |scheduler| scheduler.apply(pid))?;
+        self.io_priority.map_or(Ok(()), |priority| priority.apply(pid))
+    }
+
     /// Init, inside `root`: becomes the container's user, and finds the program with its eyes.
     pub(crate) fn assume(&self, context: &Context<'_>) -> Result<Image<'_>> {
         if let Some(personality) = self.personality {
             personality.apply()?;
+        }
+        if !self.prioritised_outside {
+            self.set_priorities(0)?;
         }
         if let Some(policy) = &self.memory_policy {
             policy.apply()?;
@@ -187,8 +211,6 @@ fn refuse_what_is_missing(process: &Process) -> Result<()> {
     let missing = [
         ("process.apparmorProfile", given(&process.apparmor_profile)),
         ("process.selinuxLabel", given(&process.selinux_label)),
-        ("process.ioPriority", process.io_priority.is_some()),
-        ("process.scheduler", process.scheduler.is_some()),
     ];
     match missing.into_iter().find(|(_, is_given)| *is_given) {
         Some((property, _)) => Err(Property::of(property).unsupported("this version of orlop cannot apply it yet")),
@@ -282,7 +304,7 @@ mod tests {
         ] {
             assert_eq!(error(property), text);
         }
-        for property in ["apparmorProfile", "ioPriority", "scheduler"] {
+        for property in ["apparmorProfile"] {
             let text = error(&format!(r#""{property}": "x""#));
             assert!(text.starts_with(&format!("process.{property}: not supported")), "{text}");
         }

@@ -76,8 +76,32 @@ pub(crate) struct Process {
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) apparmor_profile: Option<String>,
     pub(crate) selinux_label: Option<String>,
-    pub(crate) io_priority: Option<IgnoredAny>,
-    pub(crate) scheduler: Option<IgnoredAny>,
+    pub(crate) io_priority: Option<IoPriority>,
+    pub(crate) scheduler: Option<Scheduler>,
+}
+
+/// What is not set is 0 (CFG-32, CFG-33, CFG-35). Names stay text, so that a wrong one is told.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Scheduler {
+    pub(crate) policy: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) nice: i32,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) priority: i32,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) flags: Vec<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) runtime: u64,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) deadline: u64,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) period: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct IoPriority {
+    pub(crate) class: String,
+    pub(crate) priority: i32,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -19,6 +19,7 @@ pub(crate) mod ns;
 pub(crate) mod path;
 pub(crate) mod pidfd;
 pub(crate) mod prctl;
+pub(crate) mod sched;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
 pub(crate) mod socket;

@@ -32,6 +32,7 @@ mod rlimits;
 mod rollback;
 mod rootfs;
 mod run;
+mod scheduler;
 mod seccomp;
 mod security;
 mod state;
