@@ -35,6 +35,10 @@ pub(crate) struct Node {
 const DEFAULTS: [(&str, u64, u64); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
+/// The kernel's MAJOR and MINOR are 12 and 20 bits wide.
+const HIGHEST_MAJOR: u32 = 0xfff;
+const HIGHEST_MINOR: u32 = 0xf_ffff;
+
 /// `linux.devices`, with the defaults it does not name before it.
 pub(crate) fn compile(devices: &[Device]) -> Result<Vec<Node>> {
     let listed: Vec<Node> = devices.iter().enumerate().map(|(i, device)| node(i, device)).collect::<Result<_>>()?;
@@ -69,26 +73,39 @@ fn node(index: usize, device: &Device) -> Result<Node> {
     if !device.path.starts_with('/') {
         return Err(property.field("path").invalid(format!("{:?} is not absolute", device.path)));
     }
-    let number = |value: Option<u32>, field| value.ok_or_else(|| property.field(field).invalid("is missing"));
+    let number = |value: Option<u32>, most: u32, field| match value {
+        None => Err(property.field(field).invalid("is missing")),
+        // The kernel would drop the bits above, and make another device.
+        Some(number) if number > most => Err(property.field(field).invalid(format!("{number} is above {most}"))),
+        Some(number) => Ok(u64::from(number)),
+    };
     // A FIFO has no numbers, and ignores those given.
     let device_number = if kind == SFlag::S_IFIFO {
         0
     } else {
-        makedev(number(device.major, "major")?.into(), number(device.minor, "minor")?.into())
+        makedev(number(device.major, HIGHEST_MAJOR, "major")?, number(device.minor, HIGHEST_MINOR, "minor")?)
     };
     let mode = device.file_mode.unwrap_or(0o666);
     if mode & !0o777 != 0 {
         return Err(property.field("fileMode").invalid(format!("{mode:#o} is more than permission bits")));
     }
     let path = InRoot::new(&device.path, property.field("path"))?;
+    if path.is_root() {
+        return Err(property.field("path").invalid(format!("{:?} has no name", device.path)));
+    }
+    let id = |value: Option<u32>, field| match value.unwrap_or(0) {
+        // (uid_t)-1 means "leave unchanged" to chown(2).
+        u32::MAX => Err(property.field(field).invalid(format!("{} is not an id", u32::MAX))),
+        id => Ok(id),
+    };
     Ok(Node {
         property,
         path,
         kind,
         device: device_number,
         mode,
-        uid: device.uid.unwrap_or(0),
-        gid: device.gid.unwrap_or(0),
+        uid: id(device.uid, "uid")?,
+        gid: id(device.gid, "gid")?,
     })
 }
 
@@ -235,6 +252,11 @@ mod tests {
             (r#"[{"type": "c", "path": "dev/x", "major": 1, "minor": 1}]"#, "linux.devices[0].path"),
             (r#"[{"type": "a", "path": "/dev/x", "major": 1, "minor": 1}]"#, "linux.devices[0].type"),
             (r#"[{"type": "p", "path": "/dev/x", "fileMode": 2541}]"#, "linux.devices[0].fileMode"),
+            (r#"[{"type": "c", "path": "/dev/x", "major": 4096, "minor": 1}]"#, "linux.devices[0].major"),
+            (r#"[{"type": "c", "path": "/dev/x", "major": 1, "minor": 1048576}]"#, "linux.devices[0].minor"),
+            (r#"[{"type": "p", "path": "/dev/..", "uid": 0}]"#, "linux.devices[0].path"),
+            (r#"[{"type": "p", "path": "/dev/x", "uid": 4294967295}]"#, "linux.devices[0].uid"),
+            (r#"[{"type": "p", "path": "/dev/x", "gid": 4294967295}]"#, "linux.devices[0].gid"),
         ] {
             let error = compile_json(json).unwrap_err().to_string();
             assert!(error.starts_with(field), "{json}: {error}");

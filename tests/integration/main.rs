@@ -10,6 +10,7 @@
 #[macro_use]
 mod harness;
 
+mod bad_values;
 mod capabilities;
 mod cgroup_devices;
 mod cgroup_mounts;
