@@ -2,22 +2,21 @@
 //!
 //! Runs in: parent · config-linux.md#rdma (LNX-94), kernel documentation cgroup-v1/rdma, cgroup-v2
 
-use oci_spec::runtime::LinuxRdma;
-
 use super::Write;
 use crate::error::{Property, Result};
+use crate::spec::config::Rdma;
 use crate::spec::map::Map;
 
 const PROPERTY: Property = Property::of("linux.resources.rdma");
 
 /// v1 and v2 have the same file. A line changes only what it names.
-pub(super) fn compile(devices: &Map<LinuxRdma>, writes: &mut Vec<Write>) -> Result<()> {
+pub(super) fn compile(devices: &Map<Rdma>, writes: &mut Vec<Write>) -> Result<()> {
     for (name, limits) in devices.iter() {
         if name.is_empty() || name.contains(char::is_whitespace) {
             return Err(PROPERTY.invalid(format!("{name:?} is not the name of a device")));
         }
         let mut line = name.to_owned();
-        for (key, limit) in [("hca_handle", limits.hca_handles()), ("hca_object", limits.hca_objects())] {
+        for (key, limit) in [("hca_handle", limits.hca_handles), ("hca_object", limits.hca_objects)] {
             if let Some(limit) = limit {
                 line.push_str(&format!(" {key}={limit}"));
             }

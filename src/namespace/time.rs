@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 
 use nix::sched::CloneFlags;
-use oci_spec::runtime::LinuxTimeOffset;
 
 use crate::error::{On as _, Property, Result};
+use crate::spec::config::TimeOffset;
 use crate::spec::map::Map;
 use crate::sys::Call as _;
 
@@ -20,7 +20,7 @@ const PROPERTY: Property = Property::of("linux.timeOffsets");
 pub(crate) struct Offsets(String);
 
 impl Offsets {
-    pub(crate) fn compile(offsets: &Map<LinuxTimeOffset>, new: CloneFlags) -> Result<Option<Self>> {
+    pub(crate) fn compile(offsets: &Map<TimeOffset>, new: CloneFlags) -> Result<Option<Self>> {
         if offsets.is_empty() {
             return Ok(None);
         }
@@ -32,12 +32,12 @@ impl Offsets {
             if clock != "monotonic" && clock != "boottime" {
                 return Err(PROPERTY.invalid(format!("{clock:?} is not a clock with an offset: monotonic, boottime")));
             }
-            let nanosecs = offset.nanosecs().unwrap_or(0);
+            let TimeOffset { secs, nanosecs } = *offset;
             if nanosecs > 999_999_999 {
                 return Err(PROPERTY.invalid(format!("{clock}: {nanosecs} nanosecs are a second or more")));
             }
             // Writing to a String cannot fail.
-            let _ = writeln!(lines, "{clock} {} {nanosecs}", offset.secs().unwrap_or(0));
+            let _ = writeln!(lines, "{clock} {secs} {nanosecs}");
         }
         Ok(Some(Self(lines)))
     }

@@ -14,11 +14,12 @@ use serde::Deserialize;
 
 use super::{Filter, instructions, ranges};
 use crate::error::{Error, Property, Result};
+use crate::spec::object::object;
 use crate::sys::Call as _;
 
 /// `linux.seccomp` as written. Names stay text, as libseccomp's names are the spec's.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 struct Seccomp {
     default_action: String,
     default_errno_ret: Option<u32>,
@@ -30,7 +31,7 @@ struct Seccomp {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 struct Syscall {
     names: Vec<String>,
     action: String,
@@ -39,13 +40,15 @@ struct Syscall {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 struct Arg {
     index: u32,
     value: u64,
     value_two: Option<u64>,
     op: String,
 }
+
+object!(Seccomp, Syscall, Arg);
 
 /// The same, resolved: what libseccomp is told.
 #[derive(Debug)]

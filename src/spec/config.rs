@@ -7,17 +7,16 @@
 //! only warns about (capability names), the type is our own. Its `Spec` pulls in a regular
 //! expression engine, a third of the time of a short command.
 
-use oci_spec::runtime::{
-    Hook, LinuxCpu, LinuxDeviceType, LinuxMemory, LinuxNamespaceType, LinuxPersonality, LinuxRdma, LinuxTimeOffset,
-};
+use oci_spec::runtime::{Hook, LinuxCpu, LinuxDeviceType, LinuxMemory, LinuxNamespaceType, LinuxPersonality};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::map::Map;
+use super::object::{foreign, foreign_list, object};
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct Config {
     pub(crate) oci_version: String,
     pub(crate) root: Option<Root>,
@@ -35,6 +34,7 @@ pub(crate) struct Config {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct Root {
     pub(crate) path: String,
     #[serde(default, deserialize_with = "nullable")]
@@ -42,7 +42,7 @@ pub(crate) struct Root {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct Mount {
     pub(crate) destination: String,
     #[serde(rename = "type")]
@@ -57,7 +57,7 @@ pub(crate) struct Mount {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct Process {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) terminal: bool,
@@ -105,13 +105,14 @@ pub(crate) struct IoPriority {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct ConsoleSize {
     pub(crate) height: u16,
     pub(crate) width: u16,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct User {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
@@ -122,6 +123,7 @@ pub(crate) struct User {
 
 /// Names as written: an unknown one is a warning, no error (config.md, `capabilities`).
 #[derive(Debug, Default, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct Capabilities {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) bounding: Vec<String>,
@@ -136,6 +138,7 @@ pub(crate) struct Capabilities {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct Rlimit {
     #[serde(rename = "type")]
     pub(crate) kind: String,
@@ -144,24 +147,24 @@ pub(crate) struct Rlimit {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct Hooks {
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "foreign_list")]
     pub(crate) prestart: Vec<Hook>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "foreign_list")]
     pub(crate) create_runtime: Vec<Hook>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "foreign_list")]
     pub(crate) create_container: Vec<Hook>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "foreign_list")]
     pub(crate) start_container: Vec<Hook>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "foreign_list")]
     pub(crate) poststart: Vec<Hook>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "foreign_list")]
     pub(crate) poststop: Vec<Hook>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct Linux {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) namespaces: Vec<Namespace>,
@@ -170,7 +173,7 @@ pub(crate) struct Linux {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) gid_mappings: Vec<IdMapping>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) time_offsets: Map<LinuxTimeOffset>,
+    pub(crate) time_offsets: Map<TimeOffset>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) devices: Vec<Device>,
     pub(crate) cgroups_path: Option<String>,
@@ -185,6 +188,7 @@ pub(crate) struct Linux {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) readonly_paths: Vec<String>,
     pub(crate) mount_label: Option<String>,
+    #[serde(default, deserialize_with = "foreign")]
     pub(crate) personality: Option<LinuxPersonality>,
     pub(crate) intel_rdt: Option<IgnoredAny>,
     pub(crate) memory_policy: Option<MemoryPolicy>,
@@ -192,6 +196,7 @@ pub(crate) struct Linux {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct Namespace {
     #[serde(rename = "type")]
     pub(crate) kind: LinuxNamespaceType,
@@ -199,6 +204,7 @@ pub(crate) struct Namespace {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct IdMapping {
     #[serde(rename = "containerID")]
     pub(crate) container_id: u32,
@@ -208,7 +214,16 @@ pub(crate) struct IdMapping {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self")]
+pub(crate) struct TimeOffset {
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) secs: i64,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) nanosecs: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct Device {
     #[serde(rename = "type")]
     pub(crate) kind: LinuxDeviceType,
@@ -221,6 +236,7 @@ pub(crate) struct Device {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct MemoryPolicy {
     pub(crate) mode: String,
     pub(crate) nodes: Option<String>,
@@ -231,11 +247,13 @@ pub(crate) struct MemoryPolicy {
 /// Our own, with those parts of it where a missing REQUIRED field would be 0 in oci-spec: for
 /// `pids.limit`, which is none, that lets nobody fork. `unified` keeps its order.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct Resources {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) devices: Vec<DeviceRule>,
+    #[serde(default, deserialize_with = "foreign")]
     pub(crate) memory: Option<LinuxMemory>,
+    #[serde(default, deserialize_with = "foreign")]
     pub(crate) cpu: Option<LinuxCpu>,
     pub(crate) pids: Option<Pids>,
     #[serde(rename = "blockIO")]
@@ -244,12 +262,13 @@ pub(crate) struct Resources {
     pub(crate) hugepage_limits: Vec<HugepageLimit>,
     pub(crate) network: Option<Network>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) rdma: Map<LinuxRdma>,
+    pub(crate) rdma: Map<Rdma>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) unified: Map<String>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct DeviceRule {
     pub(crate) allow: bool,
     #[serde(rename = "type")]
@@ -260,12 +279,13 @@ pub(crate) struct DeviceRule {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct Pids {
     pub(crate) limit: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct BlockIo {
     pub(crate) weight: Option<u16>,
     pub(crate) leaf_weight: Option<u16>,
@@ -282,7 +302,7 @@ pub(crate) struct BlockIo {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct WeightDevice {
     pub(crate) major: u32,
     pub(crate) minor: u32,
@@ -291,6 +311,7 @@ pub(crate) struct WeightDevice {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct ThrottleDevice {
     pub(crate) major: u32,
     pub(crate) minor: u32,
@@ -298,13 +319,14 @@ pub(crate) struct ThrottleDevice {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub(crate) struct HugepageLimit {
     pub(crate) page_size: String,
     pub(crate) limit: u64,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct Network {
     #[serde(rename = "classID")]
     pub(crate) class_id: Option<u32>,
@@ -313,10 +335,46 @@ pub(crate) struct Network {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub(crate) struct Rdma {
+    pub(crate) hca_handles: Option<u32>,
+    pub(crate) hca_objects: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct InterfacePriority {
     pub(crate) name: String,
     pub(crate) priority: u32,
 }
+
+object!(
+    Config,
+    Root,
+    Mount,
+    Process,
+    ConsoleSize,
+    User,
+    Capabilities,
+    Rlimit,
+    Hooks,
+    Linux,
+    Namespace,
+    IdMapping,
+    TimeOffset,
+    Device,
+    MemoryPolicy,
+    Resources,
+    DeviceRule,
+    Pids,
+    BlockIo,
+    WeightDevice,
+    ThrottleDevice,
+    HugepageLimit,
+    Network,
+    InterfacePriority,
+    Rdma
+);
 
 /// `null` as the default value: Go programs write it for empty lists and maps.
 fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
