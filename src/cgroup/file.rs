@@ -40,11 +40,14 @@ pub(super) fn write_path(path: &Path, value: &str) -> Result<()> {
 
 /// A list of any length, such as `cgroup.procs`.
 pub(super) fn read_path(path: &Path) -> Result<String> {
-    let file = open_path(path, OFlag::O_RDONLY)?;
+    text_of(&open_path(path, OFlag::O_RDONLY)?).on(path.display())
+}
+
+pub(super) fn text_of(file: &OwnedFd) -> sys::Result<String> {
     let mut text = Vec::new();
     let mut buffer = [0; PAGE];
     loop {
-        match read(&file, &mut buffer).on(path.display())? {
+        match read(file, &mut buffer)? {
             0 => break,
             count => text.extend_from_slice(&buffer[..count]),
         }
@@ -60,6 +63,13 @@ pub(super) fn read_value(path: &Path) -> Result<String> {
 pub(super) fn value_of(file: &OwnedFd) -> sys::Result<String> {
     let mut buffer = [0; PAGE];
     let count = read(file, &mut buffer)?;
+    Ok(String::from_utf8_lossy(&buffer[..count]).trim_end().to_owned())
+}
+
+/// What a file says now that has been read before: poll(2) waits for a change since the last read.
+pub(super) fn value_again(file: &OwnedFd) -> sys::Result<String> {
+    let mut buffer = [0; PAGE];
+    let count = retry(|| nix::sys::uio::pread(file, &mut buffer, 0)).call("pread")?;
     Ok(String::from_utf8_lossy(&buffer[..count]).trim_end().to_owned())
 }
 

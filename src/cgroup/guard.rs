@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use super::devices::{self, Devices};
 use super::path::PROPERTY;
-use super::{Driver, Group, Hierarchy, Plan, Record, Version, Write, file, live, owner, resources, v1, v2};
+use super::{Driver, Group, Hierarchy, Plan, Record, Version, Write, file, live, owner, resources, tree, v1, v2};
 use crate::container::Rootless;
 use crate::error::{For as _, On as _, Result};
 use crate::host;
@@ -140,7 +140,7 @@ impl Guard {
 
     fn undo(&mut self) {
         for group in self.groups.drain(..).rev() {
-            if let Err(error) = live::remove(&group, PATIENCE) {
+            if let Err(error) = tree::remove(&group, Instant::now() + PATIENCE) {
                 log::warn!("{error}");
             }
         }

@@ -15,6 +15,7 @@ mod block_io;
 mod devices;
 mod driver;
 mod file;
+mod freezer;
 mod guard;
 mod hugepages;
 mod live;
@@ -25,6 +26,7 @@ mod rdma;
 mod resources;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod v1;
 mod v2;
 

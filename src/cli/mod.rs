@@ -12,6 +12,7 @@ mod delete;
 mod features;
 mod kill;
 mod list;
+mod pause;
 mod run;
 mod spec;
 mod start;
@@ -53,12 +54,14 @@ struct Entry {
     run: fn(&Global, &ArgMatches) -> Result<i32>,
 }
 
-const COMMANDS: [Entry; 9] = [
+const COMMANDS: [Entry; 11] = [
     create::ENTRY,
     start::ENTRY,
     state::ENTRY,
     kill::ENTRY,
     delete::ENTRY,
+    pause::PAUSE,
+    pause::RESUME,
     run::ENTRY,
     list::ENTRY,
     spec::ENTRY,

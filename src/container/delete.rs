@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -21,6 +21,8 @@ use crate::sys::pidfd;
 
 /// How long a killed process may take to go: one that is in the kernel dies when it comes back.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long until another look at what keeps it.
+const LOOK: Duration = Duration::from_millis(500);
 
 pub(crate) fn delete(root: &Path, id: &ContainerId, force: bool) -> Result<()> {
     match Container::lookup(root, id)? {
@@ -98,20 +100,20 @@ impl Container {
     }
 }
 
-/// Waits until init has let go of everything it held.
+/// Waits until init has let go of everything it held. Who pauses the container meanwhile does not
+/// keep it alive.
 fn kill_and_wait(process: &OwnedFd, init: Init, cgroup: &Cgroup) -> Result<()> {
     let on = format_args!("pid {}", init.pid);
     match pidfd::send_signal(process.as_fd(), libc::SIGKILL) {
         Err(error) if error.errno != Errno::ESRCH => return Err(error.on(on)),
         _ => {}
     }
-    // On v1, a frozen process cannot even be killed.
-    if cgroup.is_frozen()? {
-        cgroup.thaw()?;
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        cgroup.thaw_to_be_killed()?;
+        if pidfd::wait(process.as_fd(), LOOK).on(on)? {
+            return Ok(());
+        }
     }
-    if pidfd::wait(process.as_fd(), PATIENCE).on(on)? {
-        Ok(())
-    } else {
-        Err(Error::other(format!("pid {}: still there {} s after SIGKILL", init.pid, PATIENCE.as_secs())))
-    }
+    Err(Error::other(format!("pid {}: still there {} s after SIGKILL", init.pid, PATIENCE.as_secs())))
 }

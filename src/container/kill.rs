@@ -66,15 +66,16 @@ pub(crate) fn kill(container: &Container, signal: Signal) -> Result<()> {
         Some(init) if container.status()? != Status::Stopped => signal_init(container, init, signal)?,
         _ => return Err(not_running(container)),
     }
-    let cgroup = Cgroup::open(&container.record.cgroup);
-    // On v1, a frozen process cannot even be killed.
-    if signal == Signal::KILL && cgroup.is_frozen()? { cgroup.thaw() } else { Ok(()) }
+    if signal == Signal::KILL { Cgroup::open(&container.record.cgroup).thaw_to_be_killed() } else { Ok(()) }
 }
 
 /// Sends a signal to every process of the container. Without a pid namespace of its own they may
-/// outlive its first process.
+/// outlive its first process; without a cgroup the first one is all that is known.
 pub(crate) fn kill_all(container: &Container, signal: Signal) -> Result<()> {
     let cgroup = Cgroup::open(&container.record.cgroup);
+    if !cgroup.is_managed() {
+        return kill(container, signal);
+    }
     let stopped = container.status()? == Status::Stopped;
     if stopped && (container.record.own_pid_namespace || container.record.init.is_none() || cgroup.pids()?.is_empty()) {
         return Err(not_running(container));

@@ -7,6 +7,7 @@ pub(crate) mod delete;
 pub(crate) mod id;
 pub(crate) mod kill;
 pub(crate) mod list;
+pub(crate) mod pause;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod start;

@@ -47,7 +47,7 @@ pub(crate) fn foreground(options: &CreateOptions, run: RunOptions) -> Result<i32
 
 /// A container that cannot be started is of no use to `run`.
 fn start(container: &Container) -> Result<()> {
-    container.start().inspect_err(|_| {
+    container.start_new().inspect_err(|_| {
         if let Err(error) = container.destroy() {
             log::warn!("{error}");
         }
@@ -67,7 +67,7 @@ fn take_signals() -> sys::Result<SignalFd> {
 /// Starts the container and looks after it to its end.
 fn attend(container: &Container, init: OwnedFd, terminal: Option<OwnedFd>, signals: &SignalFd) -> Result<i32> {
     let relay = terminal.map(Relay::new).transpose()?;
-    container.start()?;
+    container.start_new()?;
     let pid = container.record.init.map_or(0, |init| init.pid);
     let mut attendant = Attendant { pid, init, relay, signals };
     let code = attendant.wait()?;

@@ -14,8 +14,17 @@ impl Container {
     /// Returns when the program runs and the poststart hooks have. A failing hook ends the
     /// container for good (RT-27, RT-30).
     pub(crate) fn start(&self) -> Result<()> {
+        self.start_if(|| self.check_startable())
+    }
+
+    /// For `run`, which has just created it.
+    pub(crate) fn start_new(&self) -> Result<()> {
+        self.start_if(|| self.check_process())
+    }
+
+    fn start_if(&self, check: impl FnOnce() -> Result<()>) -> Result<()> {
         self.dir.lock()?;
-        let done = self.check_startable().and_then(|()| self.let_go());
+        let done = check().and_then(|()| self.let_go());
         if done.as_ref().is_err_and(Error::is_hook) {
             self.destroy()?;
         }
@@ -25,11 +34,18 @@ impl Container {
 
     fn check_startable(&self) -> Result<()> {
         match self.status()? {
-            Status::Created if self.record.has_process => Ok(()),
-            Status::Created => Err(Error::state(&self.record.id, "cannot start: the configuration has no process")),
+            Status::Created => self.check_process(),
             Status::Running => Err(Error::state(&self.record.id, "cannot start an already running container")),
             Status::Stopped => Err(Error::state(&self.record.id, "cannot start a container that has stopped")),
             status => Err(Error::state(&self.record.id, format!("cannot start a container in the {status} state"))),
+        }
+    }
+
+    /// RT-50
+    fn check_process(&self) -> Result<()> {
+        match self.record.has_process {
+            true => Ok(()),
+            false => Err(Error::state(&self.record.id, "cannot start: the configuration has no process")),
         }
     }
 

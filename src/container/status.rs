@@ -46,9 +46,9 @@ impl Container {
             None if self.dir.is_locked()? => Ok(Status::Creating),
             None => Ok(Status::Stopped),
             Some(init) if !is_alive(init)? => Ok(Status::Stopped),
-            // Frozen before it was started is still to be started.
-            Some(_) if self.dir.holds(START_SOCKET)? => Ok(Status::Created),
+            // Also one that is still to be started: who starts it would wait for a frozen init.
             Some(_) if Cgroup::open(&self.record.cgroup).is_frozen()? => Ok(Status::Paused),
+            Some(_) if self.dir.holds(START_SOCKET)? => Ok(Status::Created),
             Some(_) => Ok(Status::Running),
         }
     }

@@ -28,6 +28,7 @@ mod memory_policy;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod pause;
 mod process;
 mod rlimits;
 mod rollback;
