@@ -12,6 +12,7 @@ mod host;
 mod init;
 mod log;
 mod memory_policy;
+mod mountinfo;
 mod namespace;
 mod plan;
 mod process;

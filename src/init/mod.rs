@@ -148,8 +148,6 @@ fn become_root_inside(plan: &Plan) -> Result<()> {
     let user = Property::of("linux.uidMappings");
     if plan.namespaces.joins(CloneFlags::CLONE_NEWUSER) {
         ids.check_joined()?;
-    } else if !ids.has_root() {
-        return Ok(());
     }
     let become_root = || sys::ids::setresgid(0).and_then(|()| sys::ids::setresuid(0));
     match become_root() {

@@ -23,6 +23,9 @@ const GIDS: Property = Property::of("linux.gidMappings");
 /// As many lines as the kernel takes (Linux 4.15).
 const MOST_LINES: usize = 340;
 
+/// The smallest there are.
+const PAGE: usize = 4096;
+
 /// Both maps; empty when the container has no user namespace, or joins one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -48,11 +51,14 @@ impl Plan {
             if mappings.is_empty() && new.contains(user) {
                 return Err(property.invalid("a new user namespace needs at least one mapping"));
             }
-            if mappings.len() > MOST_LINES {
-                return Err(property.invalid(format!("{} mappings, and Linux takes {MOST_LINES}", mappings.len())));
+        }
+        let plan = Self { uids: lines(&linux.uid_mappings, UIDS)?, gids: lines(&linux.gid_mappings, GIDS)? };
+        for (property, has_zero) in [(UIDS, plan.maps_user(0)), (GIDS, plan.maps_group(0))] {
+            if new.contains(user) && !has_zero {
+                return Err(property.invalid("id 0 is not mapped, and a container is set up as root of its namespace"));
             }
         }
-        Ok(Self { uids: lines(&linux.uid_mappings, UIDS)?, gids: lines(&linux.gid_mappings, GIDS)? })
+        Ok(plan)
     }
 
     /// Those of an idmapped mount.
@@ -88,10 +94,14 @@ impl Plan {
         sys::path::open(&sys::c_string(&path)?, OFlag::O_RDONLY).on(path)
     }
 
-    /// Whether the container has an id 0 to set things up as.
-    pub(crate) fn has_root(&self) -> bool {
-        let zero = |lines: &[Line]| lines.iter().any(|line| line.inside == 0);
-        zero(&self.uids) && zero(&self.gids)
+    /// Whether a process in the container may have these ids. Where nothing is known of the maps, as of
+    /// a namespace that is joined, the kernel has the word.
+    pub(crate) fn maps_user(&self, id: u32) -> bool {
+        self.uids.is_empty() || self.uids.iter().any(|line| line.covers(id))
+    }
+
+    pub(crate) fn maps_group(&self, id: u32) -> bool {
+        self.gids.is_empty() || self.gids.iter().any(|line| line.covers(id))
     }
 
     /// Writes the maps of a process that is alone in its new user namespace.
@@ -116,8 +126,7 @@ impl Plan {
             }
             let path = format!("/proc/self/{file}");
             let actual = std::fs::read_to_string(&path).call("read").on(&path)?;
-            let actual: Vec<&str> = actual.split_whitespace().collect();
-            if actual != text(lines).split_whitespace().collect::<Vec<_>>() {
+            if parse(&actual) != sorted(lines) {
                 return Err(property.invalid("differs from the mappings of the user namespace that is joined"));
             }
         }
@@ -125,13 +134,56 @@ impl Plan {
     }
 }
 
+/// Every reason for which the kernel would say EINVAL to the whole map.
 fn lines(mappings: &[IdMapping], property: Property) -> Result<Vec<Line>> {
-    let line = |mapping: &IdMapping| Line { inside: mapping.container_id, host: mapping.host_id, size: mapping.size };
-    let lines: Vec<Line> = mappings.iter().map(line).collect();
-    match lines.iter().position(|line| line.size == 0) {
-        Some(index) => Err(property.invalid(format!("entry {index} has size 0"))),
-        None => Ok(lines),
+    if mappings.len() > MOST_LINES {
+        return Err(property.invalid(format!("{} entries, and Linux takes {MOST_LINES}", mappings.len())));
     }
+    let mut lines: Vec<Line> = Vec::with_capacity(mappings.len());
+    for (index, mapping) in mappings.iter().enumerate() {
+        let line = Line { inside: mapping.container_id, host: mapping.host_id, size: mapping.size };
+        if line.size == 0 {
+            return Err(property.invalid(format!("entry {index} has size 0")));
+        }
+        // 4294967295 stands for no id.
+        if line.inside.checked_add(line.size).is_none() || line.host.checked_add(line.size).is_none() {
+            return Err(property.invalid(format!("entry {index} goes beyond the highest id, {}", u32::MAX - 1)));
+        }
+        if let Some(other) = lines.iter().position(|other| line.overlaps(other)) {
+            return Err(property.invalid(format!("entries {other} and {index} overlap")));
+        }
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+impl Line {
+    fn covers(&self, id: u32) -> bool {
+        id.checked_sub(self.inside).is_some_and(|offset| offset < self.size)
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        let meet = |one: u32, another: u32| {
+            if one < another { another - one < self.size } else { one - another < other.size }
+        };
+        meet(self.inside, other.inside) || meet(self.host, other.host)
+    }
+}
+
+/// The kernel may show a long map in another order than it was written.
+fn sorted(lines: &[Line]) -> Vec<Line> {
+    let mut lines = lines.to_vec();
+    lines.sort_unstable_by_key(|line| line.inside);
+    lines
+}
+
+/// The lines of a uid_map file.
+fn parse(text: &str) -> Vec<Line> {
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().map_while(|number| number.parse().ok());
+        Some(Line { inside: numbers.next()?, host: numbers.next()?, size: numbers.next()? })
+    };
+    sorted(&text.lines().filter_map(line).collect::<Vec<_>>())
 }
 
 /// Whether this is the one mapping a plain user may write without help: of the own id.
@@ -150,7 +202,12 @@ fn text(lines: &[Line]) -> String {
 
 fn write(pid: Pid, file: &str, text: &str, property: Property) -> Result<()> {
     let path = format!("/proc/{pid}/{file}");
-    std::fs::write(&path, text).call("write").on(&path).property(property)
+    match std::fs::write(&path, text).call("write") {
+        Err(error) if error.errno == Errno::EINVAL && text.len() >= PAGE => {
+            Err(property.invalid(format!("{} bytes as text, and Linux takes less than a page", text.len())))
+        }
+        result => result.on(&path).property(property),
+    }
 }
 
 /// The set-uid programs that map the ranges of /etc/subuid and /etc/subgid.
@@ -193,7 +250,6 @@ mod tests {
     fn maps() {
         let plan = compile(BOTH, USER, USER).unwrap();
         assert_eq!(text(&plan.uids), "0 1000 1\n1 100000 9\n");
-        assert!(plan.has_root());
         assert!(single(&plan.gids, 1000) && !single(&plan.gids, 0) && !single(&plan.uids, 1000));
     }
 
@@ -208,6 +264,53 @@ mod tests {
         assert!(serde_json::from_str::<Linux>(r#"{"uidMappings": [{"containerID": 0, "size": 1}]}"#).is_err());
         let entry = r#"{"containerID": 0, "hostID": 0, "size": 1}"#;
         let many = format!(r#"{{"uidMappings": [{}]}}"#, vec![entry; 341].join(","));
+        let gap = r#"{"uidMappings": [{"containerID": 1, "hostID": 1, "size": 9}],
+                      "gidMappings": [{"containerID": 0, "hostID": 1, "size": 9}]}"#;
+        assert!(compile(gap, USER, USER).unwrap_err().to_string().contains("linux.uidMappings: id 0 is not mapped"));
+        assert!(compile(gap, none, USER).is_ok());
         assert!(compile(&many, none, USER).unwrap_err().to_string().contains("340"));
+    }
+
+    /// LNX-17, LNX-19, MNT-85
+    #[test]
+    fn entries_that_clash_are_named() {
+        for (entries, problem) in [
+            (&[(0, 1000, 10), (9, 5000, 1)][..], "linux.uidMappings: entries 0 and 1 overlap"),
+            (&[(0, 1000, 10), (20, 2000, 5), (30, 1009, 1)], "linux.uidMappings: entries 0 and 2 overlap"),
+            (&[(5, 10, 1), (0, 0, 6)], "linux.uidMappings: entries 0 and 1 overlap"),
+            (&[(7, 7, 7), (7, 7, 7)], "linux.uidMappings: entries 0 and 1 overlap"),
+            (&[(0, u32::MAX - 1, 2)], "linux.uidMappings: entry 0 goes beyond the highest id, 4294967294"),
+            (&[(u32::MAX, 0, 1)], "linux.uidMappings: entry 0 goes beyond the highest id, 4294967294"),
+        ] {
+            let mappings: Vec<IdMapping> = entries
+                .iter()
+                .map(|&(container_id, host_id, size)| IdMapping { container_id, host_id, size })
+                .collect();
+            assert_eq!(lines(&mappings, UIDS).unwrap_err().to_string(), problem);
+        }
+        let whole = [IdMapping { container_id: 0, host_id: 0, size: u32::MAX }];
+        assert_eq!(lines(&whole, UIDS).unwrap().len(), 1);
+        let beside = [(10, 20, 10), (20, 10, 10), (0, 30, 10)].map(|(container_id, host_id, size)| IdMapping {
+            container_id,
+            host_id,
+            size,
+        });
+        assert_eq!(lines(&beside, UIDS).unwrap().len(), 3);
+    }
+
+    /// LNX-20
+    #[test]
+    fn the_order_of_a_map_says_nothing() {
+        let plan = compile(BOTH, USER, USER).unwrap();
+        assert_eq!(parse("         1     100000          9\n         0       1000          1\n"), sorted(&plan.uids));
+        assert_ne!(parse("0 1000 1\n1 100000 8\n"), sorted(&plan.uids));
+    }
+
+    #[test]
+    fn who_is_mapped() {
+        let plan = compile(BOTH, USER, USER).unwrap();
+        assert!(plan.maps_user(0) && plan.maps_user(9) && !plan.maps_user(10));
+        assert!(plan.maps_group(0) && !plan.maps_group(1));
+        assert!(Plan::default().maps_user(77));
     }
 }

@@ -65,7 +65,7 @@ impl Plan {
             args: compile_args(&process.args)?,
             env: env::compile(&process.env)?,
             cwd: compile_cwd(&process.cwd)?,
-            user: user::Plan::compile(&process.user, host.is_root())?,
+            user: user::Plan::compile(&process.user, &namespaces.ids, host.is_root())?,
             caps: caps::Plan::compile(process.capabilities.as_ref(), held),
             rlimits: rlimit::compile(&process.rlimits)?,
             personality: linux.personality.as_ref().map(personality::Plan::compile).transpose()?,

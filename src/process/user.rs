@@ -9,7 +9,8 @@ use std::os::fd::BorrowedFd;
 use nix::errno::Errno;
 use nix::sys::stat::SFlag;
 
-use crate::error::{For as _, Property, Result};
+use crate::error::{Error, For as _, Property, Result};
+use crate::namespace::idmap;
 use crate::spec::config;
 use crate::sys::{self, Call as _, ids, prctl};
 
@@ -28,13 +29,22 @@ pub(crate) struct Plan {
 const NO_ID: u32 = u32::MAX;
 
 impl Plan {
-    pub(crate) fn compile(user: &config::User, caller_is_root: bool) -> Result<Self> {
+    pub(crate) fn compile(user: &config::User, ids: &idmap::Plan, caller_is_root: bool) -> Result<Self> {
         let fields = [("uid", user.uid), ("gid", user.gid)];
         if let Some((field, _)) = fields.into_iter().find(|(_, id)| *id == NO_ID) {
             return Err(PROPERTY.field(field).invalid(format!("{NO_ID} is not an id")));
         }
         if user.additional_gids.contains(&NO_ID) {
             return Err(PROPERTY.field("additionalGids").invalid(format!("{NO_ID} is not an id")));
+        }
+        if !ids.maps_user(user.uid) {
+            return Err(unmapped("uid", user.uid));
+        }
+        if !ids.maps_group(user.gid) {
+            return Err(unmapped("gid", user.gid));
+        }
+        if let Some(group) = user.additional_gids.iter().find(|group| !ids.maps_group(**group)) {
+            return Err(unmapped("additionalGids", *group));
         }
         if let Some(umask) = user.umask.filter(|mask| *mask > 0o777) {
             return Err(PROPERTY.field("umask").invalid(format!("{umask} is above 0777 (511)")));
@@ -52,14 +62,16 @@ impl Plan {
     pub(super) fn become_user(&self) -> Result<()> {
         match ids::setgroups(&self.groups) {
             Err(error) if error.errno == Errno::EPERM && self.groups.is_empty() && self.groups_are_fixed() => Ok(()),
-            result => result,
-        }
-        .property(PROPERTY.field("additionalGids"))?;
-        ids::setresgid(self.gid).property(PROPERTY.field("gid"))?;
+            Err(error) if error.errno == Errno::EINVAL => {
+                Err(PROPERTY.field("additionalGids").invalid("one of them is not mapped in the user namespace"))
+            }
+            result => result.property(PROPERTY.field("additionalGids")),
+        }?;
+        set_id("gid", self.gid, ids::setresgid)?;
         if self.uid != 0 {
             prctl::keep_capabilities().property(PROPERTY.field("uid"))?;
         }
-        ids::setresuid(self.uid).property(PROPERTY.field("uid"))?;
+        set_id("uid", self.uid, ids::setresuid)?;
         if (self.uid, self.gid) == (0, 0) {
             return Ok(());
         }
@@ -88,6 +100,18 @@ impl Plan {
     }
 }
 
+/// In a user namespace that was joined only the kernel knows which ids there are.
+fn set_id(field: &'static str, id: u32, call: fn(u32) -> sys::Result<()>) -> Result<()> {
+    match call(id) {
+        Err(error) if error.errno == Errno::EINVAL => Err(unmapped(field, id)),
+        result => result.property(PROPERTY.field(field)),
+    }
+}
+
+fn unmapped(field: &'static str, id: u32) -> Error {
+    PROPERTY.field(field).invalid(format!("{id} is not mapped in the user namespace"))
+}
+
 /// A pipe whose owner is not mapped in our user namespace cannot be given away; reading and writing
 /// it work all the same, so that is no reason to fail.
 fn tolerate_foreign_owner(error: sys::Error) -> sys::Result<()> {
@@ -102,7 +126,7 @@ mod tests {
     use super::*;
 
     fn user(json: &str) -> Result<Plan> {
-        Plan::compile(&serde_json::from_str(json).unwrap(), true)
+        Plan::compile(&serde_json::from_str(json).unwrap(), &idmap::Plan::default(), true)
     }
 
     /// CFG-42, CFG-43, CFG-45

@@ -3,19 +3,27 @@
 //! Runs in: parent · config.md#linux-mount-options, MNT-67, MNT-75…MNT-86, mount_setattr(2)
 //!
 //! The kernel takes a mapping in the form of a user namespace. The tree is mapped before it is
-//! attached anywhere, by the parent: only who is privileged over the file system may do it.
+//! attached anywhere, by the parent: only who is privileged over the file system may do it. So a new
+//! file system (a tmpfs) with mapped ids is made by the parent, too.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 
 use crate::error::{Error, For as _, On as _, Property, Result};
+use crate::host::is_host_root;
+use crate::mountinfo;
 use crate::namespace::{Joined, Namespaces, idmap};
 use crate::spec::config::Mount;
 use crate::sys;
 use crate::sys::mount as api;
 
+use super::mount::What;
 use super::options::Options;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -57,49 +65,61 @@ impl Idmap {
     }
 
     /// Maps a tree that is attached nowhere yet; if that cannot be done there is no mount (MNT-75).
-    pub(crate) fn apply(&self, tree: BorrowedFd<'_>, namespaces: &Namespaces, joined: &[Joined]) -> Result<()> {
+    pub(crate) fn apply(
+        &self,
+        tree: BorrowedFd<'_>,
+        what: &What,
+        namespaces: &Namespaces,
+        joined: &[Joined],
+    ) -> Result<()> {
         let made: OwnedFd;
-        let user_namespace = match &self.ids {
-            Ids::Own(ids) => {
+        let user_namespace = match (&self.ids, joined.iter().find(|join| join.kind == CloneFlags::CLONE_NEWUSER)) {
+            (Ids::Container, Some(join)) => join.fd.as_fd(),
+            (Ids::Container, None) => {
+                made = namespaces.ids.user_namespace().property(self.property)?;
+                made.as_fd()
+            }
+            (Ids::Own(ids), _) => {
                 made = ids.user_namespace().property(self.property)?;
                 made.as_fd()
             }
-            Ids::Container => match joined.iter().find(|join| join.kind == CloneFlags::CLONE_NEWUSER) {
-                Some(join) => join.fd.as_fd(),
-                None => {
-                    made = namespaces.ids.user_namespace().property(self.property)?;
-                    made.as_fd()
-                }
-            },
         };
         match api::mount_idmap(tree, user_namespace, self.recursive) {
-            Err(sys::Error { errno: Errno::EINVAL, .. }) => Err(self.not_supported(tree)),
+            Err(sys::Error { errno: Errno::EINVAL, .. }) => Err(self.not_supported(what, user_namespace)),
+            Err(sys::Error { errno: Errno::EPERM, .. }) if !is_host_root() => {
+                Err(self.property.unsupported("idmap, of a user who is not root on the host"))
+            }
             result => result.on("idmap").property(self.property),
         }
     }
 
-    fn not_supported(&self, tree: BorrowedFd<'_>) -> Error {
-        let filesystem = sys::fd::filesystem(tree).map_or("its file system", name);
-        self.property.unsupported(format!("{filesystem} cannot map the ids of a mount on this kernel"))
+    fn not_supported(&self, what: &What, user_namespace: BorrowedFd<'_>) -> Error {
+        let culprit = match what {
+            What::Fs { kind, .. } => Some(kind.to_string_lossy().into_owned()),
+            What::Bind { source, .. } => self.culprit(Path::new(OsStr::from_bytes(source.to_bytes())), user_namespace),
+            What::Cgroup | What::Remount { .. } => None,
+        };
+        let culprit = culprit.unwrap_or_else(|| "its file system".to_owned());
+        self.property.unsupported(format!("{culprit} cannot map the ids of a mount on this kernel"))
+    }
+
+    /// The file system that does not take part: of the source or, with ridmap, of a mount below it.
+    fn culprit(&self, source: &Path, user_namespace: BorrowedFd<'_>) -> Option<String> {
+        let source = source.canonicalize().ok()?;
+        let table = mountinfo::read().ok()?;
+        let covering = table.iter().filter(|mount| source.starts_with(&mount.point));
+        let covering = covering.max_by_key(|mount| mount.point.components().count())?;
+        let below = table.iter().filter(|mount| self.recursive && mount.point.starts_with(&source));
+        let mut all = std::iter::once((covering, &source)).chain(below.map(|mount| (mount, &mount.point)));
+        let (mount, _) = all.find(|(_, path)| !takes_ids(path, user_namespace))?;
+        Some(format!("{} ({})", mount.kind, mount.point.display()))
     }
 }
 
-/// File systems by the magic number of statfs(2); with those that have never had idmapped mounts,
-/// and those that got them late (overlay 5.19, tmpfs 6.3, fuse 6.12).
-fn name(magic: i64) -> &'static str {
-    match magic {
-        0x0102_1997 => "9p",
-        0x0102_1994 => "tmpfs",
-        0x6969 => "nfs",
-        0x6573_5546 => "fuse",
-        0x794c_7630 => "overlay",
-        0x9123_683e => "btrfs",
-        0x9fa0 => "proc",
-        0x6265_6572 => "sysfs",
-        0xff53_4d42 | 0xfe53_4d42 => "cifs",
-        0x00c3_6400 => "ceph",
-        0x7371_7368 => "squashfs",
-        0x2fc1_2fc1 => "zfs",
-        _ => "its file system",
-    }
+fn takes_ids(path: &Path, user_namespace: BorrowedFd<'_>) -> bool {
+    let mapped = sys::c_path(path)
+        .and_then(|path| sys::path::open(&path, OFlag::O_PATH))
+        .and_then(|place| api::open_tree(place.as_fd(), sys::EMPTY, false))
+        .and_then(|tree| api::mount_idmap(tree.as_fd(), user_namespace, false));
+    !matches!(mapped, Err(sys::Error { errno: Errno::EINVAL, .. }))
 }

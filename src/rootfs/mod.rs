@@ -47,7 +47,7 @@ impl Plan {
         Ok(Self { root, mounts, devices, masks })
     }
 
-    /// Parent: bind sources that init could not map, or with `for_init` not reach, with its own ids.
+    /// Parent: what init could not map, or with `for_init` not reach, with its own ids.
     pub(crate) fn open_sources(
         &self,
         for_init: bool,

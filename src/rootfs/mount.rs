@@ -66,8 +66,8 @@ impl MountStep {
             return Err(property.field("options").invalid("tmpcopyup needs type tmpfs"));
         }
         let idmap = Idmap::compile(mount, &options, property, namespaces)?;
-        if idmap.is_some() && !matches!(what, What::Bind { .. }) {
-            return Err(property.field("options").unsupported("idmap on anything but a bind mount"));
+        if idmap.is_some() && matches!(what, What::Cgroup | What::Remount { .. }) {
+            return Err(property.field("options").invalid("idmap is for new mounts other than cgroup's"));
         }
         Ok(Self { property, dest, what, options, idmap })
     }
@@ -77,12 +77,17 @@ impl MountStep {
         matches!(self.what, What::Bind { .. }) && self.dest.as_str() == path
     }
 
-    /// The source of a bind mount as a detached tree, while the host's tree is as the host has it.
+    /// A detached tree, made while the host's tree is as the host has it: the source of a bind mount,
+    /// or a file system whose ids are going to be mapped.
     ///
     /// Cloned here, a tree is a peer of what the host shares; `shared` leaves it one.
     pub(crate) fn open(&self, shared: bool) -> Result<Option<OwnedFd>> {
-        let What::Bind { source, recursive } = &self.what else {
-            return Ok(None);
+        let (source, recursive) = match &self.what {
+            What::Bind { source, recursive } => (source, recursive),
+            What::Fs { kind, source } if self.idmap.is_some() => {
+                return self.make(kind, source.as_deref(), None).property(self.property).map(Some);
+            }
+            _ => return Ok(None),
         };
         let tree = open_path(source, *recursive).property(self.property.field("source"))?;
         if !shared {
@@ -93,7 +98,7 @@ impl MountStep {
 
     /// Parent: gives the tree the ids that the configuration wants its files to have.
     pub(crate) fn map_ids(&self, tree: BorrowedFd<'_>, namespaces: &Namespaces, joined: &[Joined]) -> Result<()> {
-        self.idmap.as_ref().map_or(Ok(()), |idmap| idmap.apply(tree, namespaces, joined))
+        self.idmap.as_ref().map_or(Ok(()), |idmap| idmap.apply(tree, &self.what, namespaces, joined))
     }
 
     pub(crate) fn apply(&self, builder: &mut Builder<'_>, source: Option<OwnedFd>) -> Result<()> {
@@ -109,7 +114,7 @@ impl MountStep {
                 };
                 self.bind(builder, tree)
             }
-            What::Fs { kind, source } => self.file_system(builder, kind, source.as_deref()),
+            What::Fs { kind, source: device } => self.file_system(builder, kind, device.as_deref(), source),
             What::Cgroup => cgroupfs::mount(builder, &self.dest, self.options.attr.set),
             What::Remount { bind } => self.remount(builder, *bind),
         }
@@ -123,19 +128,24 @@ impl MountStep {
         self.attach(builder, tree, target.as_fd())
     }
 
-    fn file_system(&self, builder: &mut Builder<'_>, kind: &CStr, source: Option<&CStr>) -> Result<()> {
+    fn file_system(
+        &self,
+        builder: &mut Builder<'_>,
+        kind: &CStr,
+        source: Option<&CStr>,
+        made: Option<OwnedFd>,
+    ) -> Result<()> {
         let existing = builder.root().find(&self.dest).on(&self.dest)?;
-        let context = api::fsopen(kind).on(format_args!("{} (type {})", self.dest, kind.to_string_lossy()))?;
-        let made = self.configure(context.as_fd(), kind, source, existing.as_ref().map(|fd| fd.as_fd()));
-        let attr = self.options.attr.set | self.options.recursive.set;
-        // A copy has to be made before its mount is read-only.
-        let early = if self.options.copy_up { attr - Attr::RDONLY } else { attr };
-        let tree = match made.and_then(|()| api::fsmount(context.as_fd(), early)) {
+        let made = match made {
+            Some(tree) => Ok(tree),
+            None => self.make(kind, source, existing.as_ref().map(|fd| fd.as_fd())),
+        };
+        let tree = match made {
             Ok(tree) => tree,
             Err(error) => {
-                return match host_view(kind).filter(|_| error.errno == Errno::EPERM) {
+                return match host_view(kind).filter(|_| error.errno() == Some(Errno::EPERM)) {
                     Some(path) => self.bind(builder, open_path(path, true)?),
-                    None => Err(explain(context.as_fd(), error, &self.dest, kind)),
+                    None => Err(error),
                 };
             }
         };
@@ -145,9 +155,24 @@ impl MountStep {
         };
         if self.options.copy_up {
             copyup::copy(target.as_fd(), tree.as_fd()).on(format_args!("{} (tmpcopyup)", self.dest))?;
-            change(tree.as_fd(), Change { set: attr, clear: Attr::empty() }, false).on(&self.dest)?;
+            let read_only = self.attributes() & Attr::RDONLY;
+            change(tree.as_fd(), Change { set: read_only, clear: Attr::empty() }, false).on(&self.dest)?;
         }
         self.attach(builder, tree, target.as_fd())
+    }
+
+    /// A new file system, attached nowhere; like what it is going to cover, where that is known.
+    fn make(&self, kind: &CStr, source: Option<&CStr>, covered: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+        let context = api::fsopen(kind).on(format_args!("{} (type {})", self.dest, kind.to_string_lossy()))?;
+        // A copy has to be made before its mount is read-only.
+        let late = if self.options.copy_up { Attr::RDONLY } else { Attr::empty() };
+        self.configure(context.as_fd(), kind, source, covered)
+            .and_then(|()| api::fsmount(context.as_fd(), self.attributes() - late))
+            .map_err(|error| explain(context.as_fd(), error, &self.dest, kind))
+    }
+
+    fn attributes(&self) -> Attr {
+        self.options.attr.set | self.options.recursive.set
     }
 
     fn configure(

@@ -1,12 +1,10 @@
-//! `mounts` (config.md): types, sources, order, idmaps, and the making of mount points.
+//! `mounts` (config.md): types, sources, order, and the making of mount points.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
-use nix::mount::MsFlags;
-
-use crate::harness::mountinfo::{at, host_tree, parse, table};
-use crate::harness::{Bundle, Value, json};
+use crate::harness::mountinfo::{at, parse, table};
+use crate::harness::{Bundle, json};
 
 /// MNT-71: `tmpcopyup` fills the tmpfs with what it covers, faithfully.
 #[test]
@@ -253,69 +251,6 @@ fn devpts() {
     let text = bundle.output();
     assert!(text.starts_with("666\npts/ptmx\n"), "{text}");
     assert!(text.contains("gid=5,mode=620,ptmxmode=666"), "{text}");
-}
-
-/// Whether the runtime says that it can map ids on mounts.
-fn can_map_ids(bundle: &Bundle) -> bool {
-    let features: Value = serde_json::from_str(&bundle.command(&["features"]).success().stdout).unwrap();
-    features["linux"]["mountExtensions"]["idmap"]["enabled"] == true
-}
-
-fn mapping(host: u32) -> Value {
-    json!([{"containerID": 0, "hostID": host, "size": 65536}])
-}
-
-/// MNT-67, MNT-75, MNT-78: owners on an idmapped bind are shifted by exactly the mount's mappings.
-#[test]
-fn idmapped() {
-    let mut bundle = Bundle::with_script("stat -c %u:%g /data/file /data/sub/file");
-    if !can_map_ids(&bundle) {
-        bundle.mount("/data", "bind", "/etc", &["bind", "idmap"]).refused(&["mounts[6]", "idmap"]);
-        skip!("the runtime does not map ids on mounts, and says so");
-    }
-    let (source, _mounts) = host_tree(&bundle, MsFlags::empty());
-    fs::write(format!("{source}/file"), "").unwrap();
-    fs::write(format!("{source}/sub/file"), "").unwrap();
-    for (option, sub) in [("idmap", "0:0"), ("ridmap", "2000:3000")] {
-        bundle.config["mounts"].as_array_mut().unwrap().truncate(6);
-        bundle.push("/mounts", json!({"destination": "/data", "source": source, "options": ["rbind", option], "uidMappings": mapping(2000), "gidMappings": mapping(3000)}));
-        let output = bundle.run();
-        if output.code != 0 && output.stderr.contains("invalid argument") {
-            skip!("this kernel does not map ids on tmpfs: {}", output.stderr);
-        }
-        assert_eq!(output.success().stdout, format!("2000:3000\n{sub}\n"));
-    }
-}
-
-/// MNT-79: without mappings of its own, the mount has those of the container's user namespace.
-#[test]
-fn idmapped_by_the_user_namespace() {
-    let mut bundle = Bundle::with_script("stat -c %u:%g /data; echo new > /data/new");
-    if !can_map_ids(&bundle) {
-        bundle.mount("/data", "bind", "/etc", &["bind", "idmap"]).refused(&["mounts[6]", "idmap"]);
-        skip!("the runtime does not map ids on mounts, and says so");
-    }
-    let source = bundle.file("source");
-    fs::create_dir(&source).unwrap();
-    bundle.user_namespace(100_000, 65536).mount("/data", "bind", source.to_str().unwrap(), &["bind", "idmap"]);
-    assert_eq!(bundle.output(), "0:0\n");
-    assert_eq!(fs::metadata(source.join("new")).unwrap().uid(), 0);
-}
-
-/// MNT-80, MNT-83, MNT-84: no mappings at all, or half of them.
-#[test]
-fn bad_idmaps() {
-    let mut bundle = Bundle::new();
-    bundle.mount("/data", "bind", "/etc", &["bind", "idmap"]);
-    bundle.refused(&["mounts[6]"]);
-    for key in ["uidMappings", "gidMappings"] {
-        bundle.config["mounts"][6] =
-            json!({"destination": "/data", "source": "/etc", "options": ["bind", "idmap"], key: mapping(1)});
-        bundle.refused(&["mounts[6]", "Mappings"]);
-        bundle.config["mounts"][6] =
-            json!({"destination": "/data", "source": "/etc", "options": ["bind"], key: mapping(1)});
-        bundle.refused(&["mounts[6]", "Mappings"]);
-    }
 }
 
 /// What is mounted inside is not seen on the host.

@@ -98,6 +98,13 @@ impl HostMount {
         guard
     }
 
+    /// Makes the directory and mounts a file system there that needs no device.
+    pub(crate) fn of(kind: &str, dir: &Path) -> Self {
+        fs::create_dir_all(dir).unwrap();
+        mount(Some("host"), dir, Some(kind), MsFlags::empty(), None::<&str>).unwrap();
+        Self(dir.to_owned())
+    }
+
     /// Binds a directory onto itself, to give it a propagation of its own.
     pub(crate) fn on_itself(dir: &Path, propagation: MsFlags) -> Self {
         mount(Some(dir), dir, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
