@@ -64,7 +64,13 @@ impl Plan {
             bundle: options.bundle.clone(),
             launch: namespaces.launch(host),
             cgroup: cgroup::Plan::compile(config, &options.id, host, options.driver)?,
-            rootfs: rootfs::Plan::compile(config, &options.bundle, switch(&namespaces, options), &namespaces)?,
+            rootfs: rootfs::Plan::compile(
+                config,
+                &options.bundle,
+                &options.root.join(&options.id),
+                switch(&namespaces, options),
+                &namespaces,
+            )?,
             process: process.map(|p| process::Plan::compile(p, linux, &namespaces, host)).transpose()?,
             seccomp: linux.seccomp.as_deref().map(seccomp::Plan::compile).transpose()?,
             hooks: Hooks::compile(&config.hooks)?,
@@ -76,6 +82,12 @@ impl Plan {
         };
         plan.check_mount_namespace(config)?;
         Ok(plan)
+    }
+
+    /// With the container's ids init may not reach the host's directories; without CAP_SYS_ADMIN we
+    /// cannot help.
+    pub(crate) fn opens_for_init(&self, host: &Host) -> bool {
+        host.is_root() && self.namespaces.has(CloneFlags::CLONE_NEWUSER)
     }
 
     /// Which messages init and parent exchange; `joinable` depends on how the clone went.

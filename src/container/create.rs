@@ -7,7 +7,6 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
@@ -21,6 +20,7 @@ use crate::init;
 use crate::namespace::Joined;
 use crate::namespace::enter::{Detour, Launch};
 use crate::plan::Plan;
+use crate::rootfs::overlay::Layers;
 use crate::spec;
 use crate::sync::{self, Channel, FromInit, Rendezvous, ToInit};
 use crate::sys::clone::{ChildOf, Process, clone3};
@@ -30,7 +30,7 @@ use crate::terminal::Console;
 use super::record::Init;
 use super::state::START_SOCKET;
 use super::status::start_time;
-use super::{Container, CreateOptions, Record, StateDir, Status};
+use super::{Container, CreateOptions, Record, StateDir, Status, layers};
 
 /// A container that waits for `start`.
 #[derive(Debug)]
@@ -63,7 +63,8 @@ pub(crate) fn create(options: &CreateOptions) -> Result<Created> {
 
 /// What can be opened and found missing before anything is made.
 struct Prepared {
-    rootfs: OwnedFd,
+    /// None where it is still to be made.
+    rootfs: Option<OwnedFd>,
     joined: Vec<Joined>,
     sources: Vec<Option<OwnedFd>>,
     console: Option<Console>,
@@ -71,14 +72,10 @@ struct Prepared {
 
 impl Prepared {
     fn open(plan: &Plan, host: &Host, options: &CreateOptions) -> Result<Self> {
-        let root = &plan.rootfs.root.path;
-        let path = sys::c_path(root).on(root.display())?;
-        let rootfs = sys::path::open(&path, OFlag::O_PATH | OFlag::O_DIRECTORY)
-            .on(root.display())
-            .property(Property::of("root.path"))?;
+        let root = &plan.rootfs.root;
+        let rootfs = if root.made { None } else { Some(root.open()?) };
         let joined = plan.namespaces.open()?;
-        // With the container's ids init may not reach them; without CAP_SYS_ADMIN we cannot help.
-        let for_init = host.is_root() && plan.namespaces.has(CloneFlags::CLONE_NEWUSER);
+        let for_init = plan.opens_for_init(host);
         let sources = plan.rootfs.open_sources(for_init, &plan.namespaces, &joined)?;
         let terminal = plan.process.as_ref().and_then(|process| process.terminal.as_ref());
         let console = Console::prepare(terminal, options.console_socket.as_deref(), options.foreground)?;
@@ -100,6 +97,8 @@ impl Creation<'_> {
         let cgroup = self.plan.cgroup.create(options.rootless)?;
         let listener = socket::listen(dir.fd(), START_SOCKET).on(START_SOCKET)?;
         let Prepared { rootfs, joined, sources, console } = prepared;
+        let (made, layers) = layers::Guard::make(self.plan, &dir, self.plan.opens_for_init(self.host), &joined)?;
+        let rootfs = rootfs.map_or_else(|| self.plan.rootfs.root.open(), Ok)?;
         let (state_dir, console_for_init) = (dir.fd(), console.as_ref());
         let launch = Launching {
             creation: self,
@@ -109,6 +108,7 @@ impl Creation<'_> {
             rootfs,
             joined,
             sources,
+            layers,
             console: console_for_init,
         };
         let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
@@ -121,6 +121,7 @@ impl Creation<'_> {
         channel.tell(ToInit::Committed, &[])?;
         dir.unlock()?;
         cgroup.keep();
+        made.keep();
         dir.keep();
         init.keep();
         Ok(Created { container: Container { dir, record: self.record.clone() }, pidfd, terminal })
@@ -202,6 +203,7 @@ struct Launching<'a> {
     rootfs: OwnedFd,
     joined: Vec<Joined>,
     sources: Vec<Option<OwnedFd>>,
+    layers: Option<Layers>,
     console: Option<&'a Console>,
 }
 
@@ -235,6 +237,7 @@ impl Launching<'_> {
                     rootfs: self.rootfs.as_fd(),
                     joined: &self.joined,
                     sources: self.sources,
+                    layers: self.layers,
                     console: self.console,
                 })
             }

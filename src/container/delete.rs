@@ -13,7 +13,7 @@ use nix::errno::Errno;
 
 use super::record::Init;
 use super::state::START_SOCKET;
-use super::{Container, ContainerId, StateDir, Status, kill};
+use super::{Container, ContainerId, StateDir, Status, kill, layers};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, On as _, Result};
 use crate::hooks::{self, Moment};
@@ -83,6 +83,9 @@ impl Container {
         // are interrupted, another delete runs them.
         let state = self.record.document(Status::Stopped, None);
         hooks::run_all(&self.record.hooks.poststop, &Moment::runtime(&state, &self.record.bundle));
+        if self.record.layered {
+            layers::remove(self.dir.fd())?;
+        }
         self.dir.remove()
     }
 

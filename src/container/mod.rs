@@ -6,6 +6,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod id;
 pub(crate) mod kill;
+pub(crate) mod layers;
 pub(crate) mod list;
 pub(crate) mod pause;
 pub(crate) mod record;

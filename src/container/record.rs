@@ -30,6 +30,9 @@ pub(crate) struct Record {
     pub(crate) annotations: Map<String>,
     /// Absent until init is ready.
     pub(crate) init: Option<Init>,
+    /// The state directory holds parts of its root file system.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) layered: bool,
     /// Without `process` there is nothing to start (RT-50).
     pub(crate) has_process: bool,
     /// With a pid namespace of its own, nothing of the container outlives its first process.
@@ -85,6 +88,7 @@ impl Record {
             owner: user_name(nix::unistd::getuid().as_raw()),
             annotations: config.annotations.clone(),
             init: None,
+            layered: plan.rootfs.overlay.is_some(),
             has_process: plan.process.is_some(),
             own_pid_namespace: plan.namespaces.makes(CloneFlags::CLONE_NEWPID),
             cgroup: plan.cgroup.record(),
@@ -142,6 +146,7 @@ pub(super) fn fixture(init: Option<Init>) -> Record {
         owner: "root".into(),
         annotations: serde_json::from_str(r#"{"b": "1", "a": "2"}"#).unwrap(),
         init,
+        layered: false,
         has_process: true,
         own_pid_namespace: true,
         cgroup: cgroup::Record::default(),

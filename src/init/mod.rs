@@ -24,6 +24,7 @@ use crate::namespace::Joined;
 use crate::namespace::enter::{self, Launch};
 use crate::plan::Plan;
 use crate::process;
+use crate::rootfs::overlay::Layers;
 use crate::rootfs::{Builder, InRoot, Root, device};
 use crate::seccomp::Filter;
 use crate::sync::{Channel, FromInit, Rendezvous, ToInit};
@@ -49,6 +50,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) joined: &'a [Joined],
     /// Detached trees for bind mounts; by entry of mounts[], or empty.
     pub(crate) sources: Vec<Option<OwnedFd>>,
+    /// What the root file system is made of, where it is made of layers.
+    pub(crate) layers: Option<Layers>,
     /// Where the master of the container's terminal goes.
     pub(crate) console: Option<&'a Console>,
 }
@@ -61,8 +64,8 @@ struct Ready<'a> {
 
 /// Becomes the container's process, or reports why not.
 pub(crate) fn run(mut setup: Setup<'_>) -> ! {
-    let sources = std::mem::take(&mut setup.sources);
-    match set_up(&setup, sources) {
+    let (sources, layers) = (std::mem::take(&mut setup.sources), setup.layers.take());
+    match set_up(&setup, sources, layers) {
         Ok(ready) => gate::hand_over(&setup, &ready),
         Err(error) => {
             setup.channel.fail(&error);
@@ -71,7 +74,7 @@ pub(crate) fn run(mut setup: Setup<'_>) -> ! {
     }
 }
 
-fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>) -> Result<Ready<'a>> {
+fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>, layers: Option<Layers>) -> Result<Ready<'a>> {
     let umask = sys::ids::umask(0);
     lead_session()?;
     enter_namespaces(setup)?;
@@ -79,7 +82,8 @@ fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>) -> Result<Re
     if setup.plan.rootfs.root.is_shared() {
         setup.plan.rootfs.open_shared(&mut sources)?;
     }
-    let mut builder = Builder::new(&setup.plan.rootfs.root, &mut cgroups)?;
+    let overlay = setup.plan.rootfs.overlay.as_ref().zip(layers);
+    let mut builder = Builder::new(&setup.plan.rootfs.root, overlay, &mut cgroups)?;
     setup.plan.rootfs.build(&mut builder, sources)?;
     set_names(setup.plan)?;
     set_sysctls(setup.plan)?;

@@ -64,6 +64,11 @@ impl Idmap {
         Ok(Some(Self { property, ids, recursive: options.idmap.is_some_and(|recursive| recursive) }))
     }
 
+    /// Of one directory, with the mappings of the container.
+    pub(crate) fn of_container(property: Property) -> Self {
+        Self { property, ids: Ids::Container, recursive: false }
+    }
+
     /// Maps a tree that is attached nowhere yet; if that cannot be done there is no mount (MNT-75).
     pub(crate) fn apply(
         &self,

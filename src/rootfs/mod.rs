@@ -9,6 +9,7 @@ pub(crate) mod idmap;
 pub(crate) mod mask;
 pub(crate) mod mount;
 pub(crate) mod options;
+pub(crate) mod overlay;
 pub(crate) mod resolve;
 pub(crate) mod root;
 
@@ -26,6 +27,7 @@ pub(crate) use root::{Builder, Cgroups, Switch};
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) root: root::Plan,
+    pub(crate) overlay: Option<overlay::Plan>,
     pub(crate) mounts: Vec<MountStep>,
     /// None where the host's /dev is bound: its nodes are not ours to touch.
     devices: Option<Vec<device::Node>>,
@@ -33,8 +35,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn compile(config: &Config, bundle: &Path, switch: Switch, namespaces: &Namespaces) -> Result<Self> {
-        let root = root::Plan::compile(config, bundle, switch)?;
+    /// `state` is the container's state directory, which does not exist yet.
+    pub(crate) fn compile(
+        config: &Config,
+        bundle: &Path,
+        state: &Path,
+        switch: Switch,
+        namespaces: &Namespaces,
+    ) -> Result<Self> {
+        let overlay = overlay::Plan::compile(config, bundle, switch, namespaces)?;
+        let mount_point = overlay.is_some().then(|| state.join(overlay::MOUNT_POINT));
+        let root = root::Plan::compile(config, bundle, mount_point, switch)?;
         let mounts: Vec<MountStep> = (config.mounts.iter().enumerate())
             .map(|(index, mount)| MountStep::compile(index, mount, bundle, namespaces))
             .collect::<Result<_>>()?;
@@ -44,7 +55,7 @@ impl Plan {
         let nodes = device::compile(&config.linux.devices)?;
         let devices = (!mounts.iter().any(|step| step.binds("/dev"))).then_some(nodes);
         let masks = mask::Plan::compile(&config.linux.masked_paths, &config.linux.readonly_paths)?;
-        Ok(Self { root, mounts, devices, masks })
+        Ok(Self { root, overlay, mounts, devices, masks })
     }
 
     /// Parent: what init could not map, or with `for_init` not reach, with its own ids.

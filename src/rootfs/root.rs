@@ -14,6 +14,7 @@ use crate::spec::Config;
 use crate::sys::mount::{self as api, Attr, Propagation};
 use crate::sys::{self, path};
 
+use super::overlay::{self, Layers};
 use super::resolve::Root;
 
 const PATH: Property = Property::of("root.path");
@@ -33,33 +34,53 @@ pub(crate) enum Switch {
 pub(crate) struct Plan {
     /// Absolute, on the host.
     pub(crate) path: PathBuf,
+    /// A directory of ours, made for this container.
+    pub(crate) made: bool,
     pub(crate) readonly: bool,
     propagation: Option<(Propagation, bool)>,
     pub(crate) switch: Switch,
 }
 
 impl Plan {
-    pub(crate) fn compile(config: &Config, bundle: &Path, switch: Switch) -> Result<Self> {
+    /// `mount_point` is where a root that is made of layers may go if it has no path.
+    pub(crate) fn compile(
+        config: &Config,
+        bundle: &Path,
+        mount_point: Option<PathBuf>,
+        switch: Switch,
+    ) -> Result<Self> {
         let root = config.root.as_ref().ok_or_else(|| Property::of("root").invalid("is missing"))?;
-        if root.path.is_empty() {
-            return Err(PATH.invalid("is empty"));
-        }
-        let path = bundle.join(&root.path);
-        let metadata = std::fs::metadata(&path);
-        match metadata {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(PATH.invalid(format!("{} is not a directory", path.display()))),
-            Err(error) => {
-                return Err(PATH.invalid(format!("{}: {}", path.display(), crate::error::io_meaning(&error))));
-            }
-        }
+        let (path, made) = match mount_point {
+            Some(path) if root.path.is_empty() => (path, true),
+            None if root.path.is_empty() => return Err(PATH.invalid("is empty")),
+            _ => (directory(bundle.join(&root.path))?, false),
+        };
         let propagation = config.linux.rootfs_propagation.as_deref().filter(|written| !written.is_empty());
-        Ok(Self { path, readonly: root.readonly, propagation: propagation.map(propagation_of).transpose()?, switch })
+        Ok(Self {
+            path,
+            made,
+            readonly: root.readonly,
+            propagation: propagation.map(propagation_of).transpose()?,
+            switch,
+        })
+    }
+
+    pub(crate) fn open(&self) -> Result<OwnedFd> {
+        let name = sys::c_path(&self.path).on(self.path.display())?;
+        path::open(&name, OFlag::O_PATH | OFlag::O_DIRECTORY).on(self.path.display()).property(PATH)
     }
 
     /// Whether mounts in the container may reach the host, through bind mounts that are shared.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self.propagation, Some((Propagation::Shared, _)))
+    }
+}
+
+fn directory(path: PathBuf) -> Result<PathBuf> {
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => Ok(path),
+        Ok(_) => Err(PATH.invalid(format!("{} is not a directory", path.display()))),
+        Err(error) => Err(PATH.invalid(format!("{}: {}", path.display(), crate::error::io_meaning(&error)))),
     }
 }
 
@@ -97,14 +118,21 @@ impl<'a> Builder<'a> {
     /// Laid over its own path, it is where hooks expect it (HK-25). Neither it nor anything else of the
     /// host's tree is shared from here on, so that nothing that is mounted or unmounted reaches the
     /// host, and pivot_root is content; what the configuration wants shared was cloned before.
-    pub(crate) fn new(plan: &Plan, cgroups: &'a mut dyn Cgroups) -> Result<Self> {
+    pub(crate) fn new(
+        plan: &Plan,
+        overlay: Option<(&overlay::Plan, Layers)>,
+        cgroups: &'a mut dyn Cgroups,
+    ) -> Result<Self> {
         let here = path::open(c".", OFlag::O_PATH | OFlag::O_DIRECTORY).on(plan.path.display()).property(PATH)?;
         if plan.switch == Switch::Chroot {
             return Ok(Self { root: here, cgroups });
         }
         let host = path::open(c"/", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/")?;
         api::set_propagation(host.as_fd(), Propagation::Slave, true).on("/ of the host").property(PROPAGATION)?;
-        let tree = api::open_tree(here.as_fd(), sys::EMPTY, true).on(plan.path.display()).property(PATH)?;
+        let tree = match overlay {
+            Some((overlay, layers)) => overlay.mount(layers, here.as_fd())?,
+            None => api::open_tree(here.as_fd(), sys::EMPTY, true).on(plan.path.display()).property(PATH)?,
+        };
         api::move_mount(tree.as_fd(), here.as_fd()).on(plan.path.display()).property(PATH)?;
         Ok(Self { root: tree, cgroups })
     }
@@ -181,7 +209,7 @@ mod tests {
         let compile = |root: &str| {
             let json = format!(r#"{{"ociVersion": "1.3.0"{root}}}"#);
             let config: Config = serde_json::from_str(&json).unwrap();
-            Plan::compile(&config, Path::new("/"), Switch::Pivot).map(|plan| plan.path)
+            Plan::compile(&config, Path::new("/"), None, Switch::Pivot).map(|plan| plan.path)
         };
         assert_eq!(compile(r#", "root": {"path": "proc/self"}"#).unwrap(), Path::new("/proc/self"));
         assert_eq!(compile("").unwrap_err().to_string(), "root: is missing");

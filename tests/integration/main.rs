@@ -29,6 +29,7 @@ mod memory_policy;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod overlay;
 mod pause;
 mod process;
 mod rlimits;

@@ -213,6 +213,11 @@ impl Bundle {
         cgroup::dir(controller, self.config["linux"]["cgroupsPath"].as_str().unwrap())
     }
 
+    /// Where the runtime keeps the state directories of this test.
+    pub(crate) fn state_root(&self) -> PathBuf {
+        self.scratch.state_root()
+    }
+
     pub(crate) fn tag(&self) -> &str {
         &self.scratch.tag
     }

@@ -1,0 +1,223 @@
+//! Annotations `org.orlop.overlay.*` to the plan of an overlay; nothing is left to interpret.
+//!
+//! Runs in: parent · docs/overlay.md
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use nix::sched::CloneFlags;
+
+use crate::error::{For as _, Property, Result};
+use crate::namespace::Namespaces;
+use crate::rootfs::Switch;
+use crate::spec::Config;
+use crate::sys;
+
+use super::{Plan, Upper};
+
+/// What all of them begin with.
+const PREFIX: &str = "org.orlop.overlay.";
+pub(super) const LOWER: &str = "org.orlop.overlay.lower";
+pub(super) const UPPER: &str = "org.orlop.overlay.upper";
+pub(super) const WORK: &str = "org.orlop.overlay.work";
+pub(super) const SIZE: &str = "org.orlop.overlay.size";
+const IDMAP: &str = "org.orlop.overlay.idmap";
+const OPTIONS: &str = "org.orlop.overlay.options";
+
+/// The annotations that this file reads; for `features`.
+pub(crate) const ANNOTATIONS: &[&str] = &[LOWER, UPPER, WORK, SIZE, IDMAP, OPTIONS];
+
+/// OVL_MAX_STACK of the kernel.
+const MOST_LAYERS: usize = 500;
+
+/// Options of overlayfs that may be chosen. The others name directories, which have annotations of their
+/// own, or export the file system, which is nobody's business but the container's.
+const CHOICES: &[&str] = &["index", "metacopy", "redirect_dir", "userxattr", "uuid", "verity", "volatile", "xino"];
+
+impl Plan {
+    pub(crate) fn compile(
+        config: &Config,
+        bundle: &Path,
+        switch: Switch,
+        namespaces: &Namespaces,
+    ) -> Result<Option<Self>> {
+        let annotations = &config.annotations;
+        let known = |key: &str| ANNOTATIONS.contains(&key);
+        if let Some((key, _)) = annotations.iter().find(|(key, _)| key.starts_with(PREFIX) && !known(key)) {
+            return Err(Property::of("annotations").invalid(format!("{key} is none that orlop knows")));
+        }
+        let get = |key: &str| annotations.get(key).map(String::as_str);
+        let Some(lower) = get(LOWER) else {
+            return match ANNOTATIONS.iter().find(|key| get(key).is_some()) {
+                Some(key) => Err(annotation(key).invalid(format!("needs {LOWER}"))),
+                None => Ok(None),
+            };
+        };
+        if switch == Switch::Chroot {
+            return Err(annotation(LOWER).invalid("needs a mount namespace in linux.namespaces"));
+        }
+        let readonly = config.root.as_ref().is_some_and(|root| root.readonly);
+        let user = namespaces.has(CloneFlags::CLONE_NEWUSER);
+        let idmap = match get(IDMAP) {
+            None => user,
+            Some("false") => false,
+            Some("true") if user => true,
+            Some("true") => return Err(annotation(IDMAP).invalid("needs a user namespace in linux.namespaces")),
+            Some(other) => return Err(annotation(IDMAP).invalid(format!("{other:?} is not true or false"))),
+        };
+        let lower = lower_directories(lower, bundle)?;
+        let upper = Upper::compile(get, bundle, readonly)?;
+        Ok(Some(Self { lower, upper, options: options(get(OPTIONS).unwrap_or(""), user)?, idmap }))
+    }
+}
+
+impl Upper {
+    /// A read-only root needs none, unless one is named.
+    fn compile<'a>(get: impl Fn(&str) -> Option<&'a str>, bundle: &Path, readonly: bool) -> Result<Option<Self>> {
+        let upper = match get(UPPER) {
+            None if readonly => None,
+            None | Some("state") => Some(Self::State),
+            Some("tmpfs") => {
+                let size = get(SIZE).map(|size| sys::c_string(size).property(annotation(SIZE))).transpose()?;
+                Some(Self::Tmpfs { size })
+            }
+            Some("") => return Err(annotation(UPPER).invalid("is empty")),
+            Some(dir) => {
+                let upper = bundle.join(dir);
+                let work = get(WORK).map_or_else(|| beside(&upper), |work| bundle.join(work));
+                Some(Self::Kept { upper, work })
+            }
+        };
+        match &upper {
+            Some(Self::Kept { upper, work }) if upper.starts_with(work) || work.starts_with(upper) => {
+                return Err(annotation(WORK).invalid("upper and work directory may not contain each other"));
+            }
+            Some(Self::Kept { .. }) => {}
+            _ if get(WORK).is_some() => return Err(annotation(WORK).invalid(format!("needs a directory in {UPPER}"))),
+            _ => {}
+        }
+        if get(SIZE).is_some() && !matches!(upper, Some(Self::Tmpfs { .. })) {
+            return Err(annotation(SIZE).invalid(format!("needs {UPPER} to be \"tmpfs\"")));
+        }
+        Ok(upper)
+    }
+}
+
+pub(super) fn annotation(key: &'static str) -> Property {
+    Property::of("annotations").field(key)
+}
+
+/// `upper.work` for `upper`.
+fn beside(upper: &Path) -> PathBuf {
+    let mut work = upper.as_os_str().to_owned();
+    work.push(".work");
+    work.into()
+}
+
+/// As overlayfs itself would read the list: a colon between directories, a backslash before one that is
+/// part of a name.
+fn lower_directories(written: &str, bundle: &Path) -> Result<Vec<PathBuf>> {
+    let mut names = vec![String::new()];
+    let mut letters = written.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, names.last_mut()) {
+            (':', _) => names.push(String::new()),
+            ('\\', Some(name)) => name.extend(letters.next()),
+            (_, Some(name)) => name.push(letter),
+            (_, None) => {}
+        }
+    }
+    if names.len() > MOST_LAYERS {
+        return Err(annotation(LOWER).invalid(format!("{} directories, and Linux takes {MOST_LAYERS}", names.len())));
+    }
+    let directory = |name: &String| {
+        let path = bundle.join(name);
+        match std::fs::metadata(&path) {
+            _ if name.is_empty() => Err(annotation(LOWER).invalid("a name is empty")),
+            Ok(metadata) if metadata.is_dir() => Ok(path),
+            Ok(_) => Err(annotation(LOWER).invalid(format!("{} is not a directory", path.display()))),
+            Err(error) => {
+                Err(annotation(LOWER).invalid(format!("{}: {}", path.display(), crate::error::io_meaning(&error))))
+            }
+        }
+    };
+    names.iter().map(directory).collect()
+}
+
+/// In a user namespace overlayfs keeps its notes in user.* attributes: trusted.* are the host's
+/// (Linux 5.11).
+fn options(written: &str, user_namespace: bool) -> Result<Vec<(CString, Option<CString>)>> {
+    let mut options = Vec::new();
+    for option in written.split(',').filter(|option| !option.is_empty()) {
+        let (key, value) = option.split_once('=').map_or((option, None), |(key, value)| (key, Some(value)));
+        if !CHOICES.contains(&key) {
+            return Err(annotation(OPTIONS).invalid(format!("{key:?} is not one of {}", CHOICES.join(", "))));
+        }
+        let c_string = |text: &str| sys::c_string(text).property(annotation(OPTIONS));
+        options.push((c_string(key)?, value.map(c_string).transpose()?));
+    }
+    if user_namespace && !options.iter().any(|(key, _)| key.as_c_str() == c"userxattr") {
+        options.push((c"userxattr".into(), None));
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(annotations: &[(&str, &str)], user: bool) -> Result<Option<Plan>> {
+        let annotations: serde_json::Map<String, serde_json::Value> =
+            annotations.iter().map(|(key, value)| (format!("{PREFIX}{key}"), (*value).into())).collect();
+        let namespaces = if user { r#"[{"type": "user"}]"# } else { "[]" };
+        let map = r#"[{"containerID": 0, "hostID": 1, "size": 1}]"#;
+        let maps = if user { format!(r#", "uidMappings": {map}, "gidMappings": {map}"#) } else { String::new() };
+        let linux = format!(r#"{{"namespaces": {namespaces}{maps}}}"#);
+        let json = serde_json::json!({
+            "ociVersion": "1.3.0", "root": {"path": ""}, "annotations": annotations,
+            "linux": serde_json::from_str::<serde_json::Value>(&linux).unwrap(),
+        });
+        let config: Config = serde_json::from_str(&json.to_string()).unwrap();
+        Plan::compile(&config, Path::new("/"), Switch::Pivot, &Namespaces::compile(&config.linux).unwrap())
+    }
+
+    fn error(annotations: &[(&str, &str)]) -> String {
+        compile(annotations, false).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn no_annotation_no_overlay() {
+        assert_eq!(compile(&[], false).unwrap(), None);
+    }
+
+    #[test]
+    fn directories_are_the_bundles_or_absolute() {
+        let plan = compile(&[("lower", "proc/self:/dev")], false).unwrap().unwrap();
+        assert_eq!(plan.lower, [Path::new("/proc/self"), Path::new("/dev")]);
+        assert_eq!(plan.upper, Some(Upper::State));
+        assert_eq!(lower_directories("/pr\\oc\\/", Path::new("/")).unwrap(), [Path::new("/proc/")]);
+        let plan = compile(&[("lower", "dev"), ("upper", "tmp/up")], false).unwrap().unwrap();
+        assert_eq!(plan.upper, Some(Upper::Kept { upper: "/tmp/up".into(), work: "/tmp/up.work".into() }));
+    }
+
+    #[test]
+    fn user_namespaces_get_their_ids_and_attributes() {
+        let plan = compile(&[("lower", "dev"), ("options", "volatile,xino=off")], true).unwrap().unwrap();
+        let options: Vec<_> = plan.options.iter().map(|(key, _)| key.to_str().unwrap()).collect();
+        assert_eq!((plan.idmap, options.as_slice()), (true, ["volatile", "xino", "userxattr"].as_slice()));
+        let plan = compile(&[("lower", "dev"), ("idmap", "false")], true).unwrap().unwrap();
+        assert!(!plan.idmap);
+    }
+
+    #[test]
+    fn refusals_name_the_annotation() {
+        assert!(error(&[("lower", "dev"), ("uper", "tmpfs")]).contains("org.orlop.overlay.uper"));
+        assert_eq!(
+            error(&[("lower", "dev"), ("size", "1m")]),
+            "annotations.org.orlop.overlay.size: needs org.orlop.overlay.upper to be \"tmpfs\""
+        );
+        assert!(
+            error(&[("lower", "dev"), ("options", "upperdir=/x")]).starts_with("annotations.org.orlop.overlay.options")
+        );
+    }
+}
