@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::FileStat;
 
-use crate::error::{For as _, On as _, Property, Result};
+use crate::error::{For as _, On as _, Result};
 use crate::namespace::{Joined, Namespaces};
 use crate::sys::mount::{self as api, Attr, Propagation};
 use crate::sys::{self, Call as _, path};
