@@ -23,6 +23,7 @@ use crate::sys::mount::{self as api, Attr, Propagation};
 use crate::sys::{self, Call as _, path};
 
 use super::idmap::Idmap;
+use super::mount::What;
 use annotations::{LOWER, SIZE, UPPER, WORK, annotation};
 
 /// Longer strings fsconfig(2) does not take.
@@ -87,7 +88,8 @@ impl Plan {
             for dir in &self.lower {
                 let tree = open_detached(dir).property(annotation(LOWER))?;
                 if self.idmap {
-                    ids.apply(tree.as_fd(), namespaces, joined)?;
+                    let what = What::Bind { source: sys::c_path(dir)?, recursive: false };
+                    ids.apply(tree.as_fd(), &what, namespaces, joined)?;
                 }
                 lower.push(tree);
             }
