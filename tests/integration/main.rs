@@ -18,6 +18,7 @@ mod cgroups;
 mod cli;
 mod delete;
 mod devices;
+mod engine_configs;
 mod drivers;
 mod hook_failures;
 mod hooks;
