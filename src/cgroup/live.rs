@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     driver: Driver,
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
 }
 
 impl Cgroup {
@@ -138,7 +138,7 @@ impl Cgroup {
 }
 
 impl Group {
-    fn controls(&self, controller: &str) -> bool {
+    pub(super) fn controls(&self, controller: &str) -> bool {
         self.controllers.split(',').any(|name| name == controller)
     }
 }

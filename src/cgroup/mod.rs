@@ -14,6 +14,7 @@
 mod block_io;
 mod devices;
 mod driver;
+mod entrance;
 mod file;
 mod freezer;
 mod guard;
@@ -41,6 +42,7 @@ use crate::host::Host;
 use crate::spec::Config;
 
 pub(crate) use driver::Driver;
+pub(crate) use entrance::{Entrance, Sub};
 pub(crate) use guard::Guard;
 pub(crate) use live::Cgroup;
 pub(crate) use path::{Layout, Version};

@@ -18,7 +18,7 @@ use crate::sys::Call as _;
 
 pub(super) const PROPERTY: Property = Property::of("linux.cgroupsPath");
 
-const STANDARD: &str = "/sys/fs/cgroup";
+pub(super) const STANDARD: &str = "/sys/fs/cgroup";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

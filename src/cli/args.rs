@@ -1,10 +1,7 @@
-//! Arguments as engines write them: Go's flag syntax made palatable for clap, and short forms for
-//! building and reading options.
+//! Short forms for building and reading options.
 //!
 //! Runs in: parent
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
@@ -63,29 +60,6 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| Error::other(format!("{}: {error}", path.display())))
 }
 
-/// Go's flag parser takes `-name` for `--name`, and containerd writes `-no-subreaper` (one dash).
-/// Clap would read that as a bundle of short options, which Go does not have.
-pub(super) fn normalise(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut options_ended = false;
-    arguments
-        .map(|argument| {
-            options_ended |= argument == "--";
-            if options_ended || !is_long_with_one_dash(argument.as_bytes()) {
-                return argument;
-            }
-            let mut long = OsString::from("-");
-            long.push(argument);
-            long
-        })
-        .collect()
-}
-
-fn is_long_with_one_dash(argument: &[u8]) -> bool {
-    let Some(name) = argument.strip_prefix(b"-") else { return false };
-    let name = name.split(|&byte| byte == b'=').next().unwrap_or_default();
-    name.len() > 1 && name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-') && name[0] != b'-'
-}
-
 /// The first paragraph of what clap has to say: the rest is advice, and engines show one line.
 pub(super) fn one_line(message: &str) -> String {
     let message = message.strip_prefix("error: ").unwrap_or(message);
@@ -96,24 +70,6 @@ pub(super) fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_dash_is_as_good_as_two() {
-        for (written, meant) in [
-            ("-no-subreaper", "--no-subreaper"),
-            ("-root=/a", "--root=/a"),
-            ("--root=/a", "--root=/a"),
-            ("-b", "-b"),
-            ("-b=/a", "-b=/a"),
-            ("-", "-"),
-            ("--", "--"),
-            ("-9", "-9"),
-            ("name", "name"),
-        ] {
-            assert_eq!(normalise([written.into()].into_iter()), [meant], "{written}");
-        }
-        assert_eq!(normalise(["--".into(), "-root".into()].into_iter()), ["--", "-root"]);
-    }
 
     #[test]
     fn flags_may_have_a_value() {

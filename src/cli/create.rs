@@ -2,7 +2,7 @@
 //!
 //! Runs in: parent · runtime.md#create
 
-use clap::{ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::args::{self, id, option, path, path_of, switch};
 use super::{Entry, Global};
@@ -26,10 +26,23 @@ pub(super) fn common_args(command: Command) -> Command {
         path("console-socket").help("Unix socket that the terminal's master end is sent to"),
         switch("no-pivot").help("Do without pivot_root, for a root file system on a ramdisk"),
         switch("no-new-keyring").help("Keep the caller's session keyring"),
-        option("preserve-fds", "N")
-            .value_parser(value_parser!(u32))
-            .help("Pass N descriptors, from 3 on, to the container's process [default: 0]"),
+        preserve_fds(),
     ])
+}
+
+/// Also `exec` has it.
+pub(super) fn preserve_fds() -> Arg {
+    option("preserve-fds", "N")
+        .value_parser(value_parser!(u32))
+        .help("Pass N descriptors, from 3 on, to the container's process [default: 0]")
+}
+
+pub(super) fn preserved(matches: &ArgMatches) -> Result<u32> {
+    let preserve_fds = matches.get_one("preserve-fds").copied().unwrap_or_default();
+    match (0..preserve_fds).map(|n| 3 + n as i32).find(|fd| !sys::fd::is_inherited(*fd)) {
+        Some(missing) => Err(Error::other(format!("--preserve-fds {preserve_fds}: descriptor {missing} is not open"))),
+        None => Ok(preserve_fds),
+    }
 }
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
@@ -40,10 +53,6 @@ fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
 pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -> Result<CreateOptions> {
     if global.driver == Driver::Systemd {
         return Err(Error::other("--systemd-cgroup is not supported yet"));
-    }
-    let preserve_fds = matches.get_one("preserve-fds").copied().unwrap_or_default();
-    if let Some(missing) = (0..preserve_fds).map(|n| 3 + n as i32).find(|fd| !sys::fd::is_inherited(*fd)) {
-        return Err(Error::other(format!("--preserve-fds {preserve_fds}: descriptor {missing} is not open")));
     }
     let bundle = path_of(matches, "bundle").filter(|path| !path.as_os_str().is_empty());
     let named = |name| path_of(matches, name).filter(|path| !path.as_os_str().is_empty()).map(args::absolute);
@@ -59,7 +68,7 @@ pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -
         foreground,
         no_pivot: matches.get_flag("no-pivot"),
         no_new_keyring: matches.get_flag("no-new-keyring"),
-        preserve_fds,
+        preserve_fds: preserved(matches)?,
         rootless: global.rootless,
         driver: global.driver,
     })

@@ -8,7 +8,9 @@
 
 mod args;
 mod create;
+mod dashes;
 mod delete;
+mod exec;
 mod features;
 mod kill;
 mod list;
@@ -54,7 +56,7 @@ struct Entry {
     run: fn(&Global, &ArgMatches) -> Result<i32>,
 }
 
-const COMMANDS: [Entry; 11] = [
+const COMMANDS: [Entry; 12] = [
     create::ENTRY,
     start::ENTRY,
     state::ENTRY,
@@ -62,6 +64,7 @@ const COMMANDS: [Entry; 11] = [
     delete::ENTRY,
     pause::PAUSE,
     pause::RESUME,
+    exec::ENTRY,
     run::ENTRY,
     list::ENTRY,
     spec::ENTRY,
@@ -70,8 +73,10 @@ const COMMANDS: [Entry; 11] = [
 
 /// Runs the command that the arguments name.
 pub(crate) fn main() -> i32 {
-    let arguments = args::normalise(std::env::args_os());
-    let result = match command().try_get_matches_from(&arguments) {
+    let command = command();
+    let exec = || (exec::ENTRY.args)(Command::new(exec::ENTRY.name));
+    let arguments = dashes::normalise(std::env::args_os(), &command, exec);
+    let result = match command.try_get_matches_from(&arguments) {
         Ok(matches) => dispatch(&matches),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => print(&error.to_string()).map(|()| 0),
         Err(error) => Err(usage(&error, &arguments)),

@@ -271,18 +271,18 @@ impl Launching<'_> {
 
 /// Init while it is being made: killed and reaped unless all goes well. As long as we have not
 /// waited for it, nobody else can have its pid.
-struct InitGuard {
-    pid: Pid,
+pub(super) struct InitGuard {
+    pub(super) pid: Pid,
     armed: bool,
 }
 
 impl InitGuard {
-    fn new(pid: Pid) -> Self {
+    pub(super) fn new(pid: Pid) -> Self {
         Self { pid, armed: true }
     }
 
     /// From the relay, which has made its sibling and ends, to that sibling.
-    fn relayed(mut self, channel: &Channel) -> Result<(Self, OwnedFd)> {
+    pub(super) fn relayed(mut self, channel: &Channel) -> Result<(Self, OwnedFd)> {
         match channel.introduced()? {
             Some((init, pidfd)) => {
                 let _ = self.reap();
@@ -292,7 +292,7 @@ impl InitGuard {
         }
     }
 
-    fn expect(&mut self, channel: &Channel, message: FromInit) -> Result<()> {
+    pub(super) fn expect(&mut self, channel: &Channel, message: FromInit) -> Result<()> {
         match channel.next()? {
             Some(got) if got == message => Ok(()),
             Some(got) => Err(Error::other(format!("init sent {got:?} instead of {message:?}"))),
@@ -303,10 +303,12 @@ impl InitGuard {
     fn cause_of_death(&mut self) -> Error {
         Error::other(match self.reap() {
             Ok(WaitStatus::Signaled(_, signal, _)) => {
-                format!("init was killed by {signal} while the container was made")
+                format!("the container's process was killed by {signal} before it was ready")
             }
-            Ok(WaitStatus::Exited(_, code)) => format!("init exited with status {code} while the container was made"),
-            _ => "init died while the container was made".to_owned(),
+            Ok(WaitStatus::Exited(_, code)) => {
+                format!("the container's process exited with status {code} before it was ready")
+            }
+            _ => "the container's process died before it was ready".to_owned(),
         })
     }
 
@@ -315,7 +317,7 @@ impl InitGuard {
         sys::retry(|| nix::sys::wait::waitpid(self.pid, None))
     }
 
-    fn keep(mut self) {
+    pub(super) fn keep(mut self) {
         self.armed = false;
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Runs in: parent · runtime.md
 
+mod attend;
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod exec;
 pub(crate) mod id;
 pub(crate) mod kill;
 pub(crate) mod layers;
@@ -88,7 +90,6 @@ impl Container {
     }
 
     /// As it was when the container was created.
-    #[allow(dead_code, reason = "exec, update and events are about to use it")]
     pub(crate) fn config(&self) -> Result<Config> {
         self.dir.load_config()
     }

@@ -37,6 +37,8 @@ pub(crate) struct Record {
     pub(crate) has_process: bool,
     /// With a pid namespace of its own, nothing of the container outlives its first process.
     pub(crate) own_pid_namespace: bool,
+    /// Its processes have a session keyring of their own.
+    pub(crate) keyring: bool,
     /// Until init is known: where the cgroup is going to be.
     pub(crate) cgroup: cgroup::Record,
     pub(crate) hooks: LaterHooks,
@@ -91,6 +93,7 @@ impl Record {
             layered: plan.rootfs.overlay.is_some(),
             has_process: plan.process.is_some(),
             own_pid_namespace: plan.namespaces.makes(CloneFlags::CLONE_NEWPID),
+            keyring: plan.keyring,
             cgroup: plan.cgroup.record(),
             hooks: LaterHooks { poststart: plan.hooks.poststart.clone(), poststop: plan.hooks.poststop.clone() },
         }
@@ -149,6 +152,7 @@ pub(super) fn fixture(init: Option<Init>) -> Record {
         layered: false,
         has_process: true,
         own_pid_namespace: true,
+        keyring: true,
         cgroup: cgroup::Record::default(),
         hooks: LaterHooks::default(),
     }

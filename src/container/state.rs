@@ -133,7 +133,7 @@ impl StateDir {
     /// The configuration that the container was created with.
     pub(crate) fn load_config(&self) -> Result<Config> {
         let text = self.read(CONFIG, 16 * 1024)?;
-        spec::parse(&text).map_err(|error| Error::other(format!("{}: damaged: {error}", self.file(CONFIG))))
+        spec::parse_again(&text).map_err(|error| Error::other(format!("{}: damaged: {error}", self.file(CONFIG))))
     }
 
     fn read(&self, name: &str, usual_length: usize) -> Result<Vec<u8>> {

@@ -14,8 +14,11 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::container::Status;
 use crate::error::{Error, For as _, On as _, Property, Result};
 use crate::hooks::{self, Moment};
+use crate::process;
+use crate::seccomp::Filter;
 use crate::sync::{Channel, FromInit};
 use crate::sys::clone::exit_now;
+use crate::sys::exec::Image;
 use crate::sys::{self, Call as _};
 
 use super::{Ready, Setup};
@@ -76,15 +79,28 @@ fn go(setup: &Setup<'_>, ready: &Ready<'_>, channel: &Channel) -> Error {
     let Some((process, image)) = setup.plan.process.as_ref().zip(ready.image.as_ref()) else {
         return Property::of("process").invalid("is missing, so there is nothing to start");
     };
+    match run_start_hooks(setup) {
+        Ok(()) => become_program(process, image, ready.filter.as_ref(), setup.plan.preserve_fds, channel),
+        Err(error) => error,
+    }
+}
+
+/// What comes last for init and for a process that `exec` adds.
+pub(super) fn become_program(
+    process: &process::Plan,
+    image: &Image<'_>,
+    filter: Option<&Filter>,
+    preserve_fds: u32,
+    channel: &Channel,
+) -> Error {
     let last_steps = || -> Result<()> {
-        run_start_hooks(setup)?;
         process.apply_limits()?;
         // What our caller happened to block or ignore is no business of the program's.
         sys::signal::reset();
         // execve could be led through /proc/self/fd to whatever is open (CVE-2024-21626).
-        sys::fd::close_all_but(3 + setup.plan.preserve_fds, channel.fd()).on("descriptors")?;
+        sys::fd::close_all_but(3 + preserve_fds, channel.fd()).on("descriptors")?;
         channel.report(FromInit::Executing)?;
-        match &ready.filter {
+        match filter {
             Some(filter) => filter.load().property(Property::of("linux.seccomp")),
             None => Ok(()),
         }

@@ -6,6 +6,7 @@
 //! reported over the channel, and the parent undoes the rest.
 
 mod cgroups;
+pub(crate) mod exec;
 mod gate;
 
 use std::ffi::CStr;
@@ -33,7 +34,7 @@ use crate::sys::exec::Image;
 use crate::sys::mount::{self as api, Attr};
 use crate::sys::{self, Call as _, prctl};
 use crate::sysctl;
-use crate::terminal::{Console, Pty};
+use crate::terminal::{self, Console, Pty};
 
 use cgroups::Entry;
 
@@ -153,11 +154,14 @@ fn become_root_inside(plan: &Plan) -> Result<()> {
     if plan.namespaces.joins(CloneFlags::CLONE_NEWUSER) {
         ids.check_joined()?;
     }
-    let become_root = || sys::ids::setresgid(0).and_then(|()| sys::ids::setresuid(0));
-    match become_root() {
+    become_root().property(user)
+}
+
+fn become_root() -> Result<()> {
+    match sys::ids::setresgid(0).and_then(|()| sys::ids::setresuid(0)) {
         // A joined namespace without an id 0.
         Err(sys::Error { errno: Errno::EINVAL, .. }) => Ok(()),
-        result => result.on("root of the user namespace").property(user),
+        result => result.on("root of the user namespace"),
     }
 }
 
@@ -218,12 +222,18 @@ fn open_terminal(setup: &Setup<'_>, builder: &Builder<'_>) -> Result<Option<Pty>
     let Some(plan) = setup.plan.process.as_ref().and_then(|process| process.terminal.as_ref()) else {
         return Ok(None);
     };
-    let property = Property::of("process.terminal");
-    let path = InRoot::new("/dev/pts", property)?;
-    let devpts = builder.root().open(&path).on(&path).property(property)?;
-    let pty = plan.open(devpts.as_fd())?;
-    device::console(builder, pty.slave.as_fd()).map_err(|error| error.property(property))?;
+    let pty = open_pty(plan, builder.root())?;
+    device::console(builder, pty.slave.as_fd()).property(TERMINAL)?;
     Ok(Some(pty))
+}
+
+const TERMINAL: Property = Property::of("process.terminal");
+
+/// On the container's devpts, not the host's.
+fn open_pty(plan: &terminal::Plan, root: Root<'_>) -> Result<Pty> {
+    let path = InRoot::new("/dev/pts", TERMINAL)?;
+    let devpts = root.open(&path).on(&path).property(TERMINAL)?;
+    plan.open(devpts.as_fd())
 }
 
 /// A missing working directory is made; in a read-only root it has to be done before it is that.
@@ -246,7 +256,7 @@ fn become_user(plan: &Plan, umask: u32) -> Result<Option<Image<'_>>> {
     let root = sys::path::open(c"/", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/")?;
     let context = process::Context {
         root: root.as_fd(),
-        make_directory: &|path| make_directory(Root(root.as_fd()), path),
+        make_directory: Some(&|path| make_directory(Root(root.as_fd()), path)),
         umask,
         filter_follows: plan.seccomp.is_some() && !process.no_new_privileges,
     };

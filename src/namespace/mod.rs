@@ -8,6 +8,7 @@
 
 pub(crate) mod enter;
 pub(crate) mod idmap;
+pub(crate) mod running;
 pub(crate) mod time;
 
 use std::ffi::CString;

@@ -16,6 +16,7 @@ pub(crate) mod caps;
 mod env;
 mod io_priority;
 pub(crate) mod keyring;
+pub(crate) mod overrides;
 mod personality;
 mod program;
 pub(crate) mod rlimit;
@@ -94,7 +95,12 @@ impl Plan {
 
     /// Parent, after the clone. Nothing is written when nothing is configured (CFG-30).
     pub(crate) fn set_oom_score_adj(&self, pid: i32) -> Result<()> {
-        self.oom_score_adj.map_or(Ok(()), |score| write_oom_score_adj(pid, score))
+        self.oom_score_adj.map_or(Ok(()), |score| write_oom_score_adj(&pid.to_string(), score))
+    }
+
+    /// The process itself, while it sees the host's /proc.
+    pub(crate) fn set_own_oom_score_adj(&self) -> Result<()> {
+        self.oom_score_adj.map_or(Ok(()), |score| write_oom_score_adj("self", score))
     }
 
     /// Parent, once init is ready: scheduling policy and I/O priority. Inside a user namespace the
@@ -155,14 +161,15 @@ impl Plan {
         Ok(Image::new(path, &self.args, &self.env, home))
     }
 
-    /// Makes a missing directory, as engines expect. One that root may not enter (on a network file
+    /// Makes a missing directory for init, as engines expect. One that root may not enter (on a network file
     /// system, say) is entered as the user.
     fn enter_directory(&self, context: &Context<'_>) -> Result<Entered> {
         match self.change_directory(context.root) {
             Ok(()) => Ok(Entered::Now),
             Err(error) if error.errno() == Some(Errno::EACCES) => Ok(Entered::NotAsRoot),
             Err(error) if error.errno() == Some(Errno::ENOENT) => {
-                (context.make_directory)(&self.cwd).property(CWD)?;
+                let Some(make_directory) = context.make_directory else { return Err(error) };
+                make_directory(&self.cwd).property(CWD)?;
                 self.change_directory(context.root).map(|()| Entered::Now)
             }
             Err(error) => Err(error),
@@ -188,13 +195,15 @@ impl Plan {
 pub(crate) struct Context<'a> {
     /// The container's root, which is ours by now.
     pub(crate) root: BorrowedFd<'a>,
-    /// Makes a directory and its parents below that root.
-    pub(crate) make_directory: &'a dyn Fn(&CStr) -> Result<()>,
+    /// Makes a directory and its parents below that root; `exec` makes none.
+    pub(crate) make_directory: Option<&'a MakeDirectory<'a>>,
     /// The umask orlop was called with (CFG-44).
     pub(crate) umask: u32,
     /// A filter is loaded later, without noNewPrivileges.
     pub(crate) filter_follows: bool,
 }
+
+pub(crate) type MakeDirectory<'a> = dyn Fn(&CStr) -> Result<()> + 'a;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Entered {
@@ -248,9 +257,9 @@ fn compile_oom_score_adj(score: i32) -> Result<i32> {
     Err(OOM_SCORE_ADJ.invalid(format!("{score} is not between -1000 and 1000")))
 }
 
-/// Of a child that has not been waited for, so the pid is its own.
-fn write_oom_score_adj(pid: i32, score: i32) -> Result<()> {
-    let path = format!("/proc/{pid}/oom_score_adj");
+/// Of ourselves, or of a child that has not been waited for, so the pid is its own.
+fn write_oom_score_adj(process: &str, score: i32) -> Result<()> {
+    let path = format!("/proc/{process}/oom_score_adj");
     let failed = |error: sys::Error| match error.errno {
         Errno::EACCES => {
             let (call, meaning) = (error.call, Meaning(error.errno));
@@ -324,9 +333,9 @@ mod tests {
     fn the_oom_score_is_written() {
         let read = || std::fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse::<i32>().unwrap();
         let before = read();
-        write_oom_score_adj(std::process::id() as i32, before).unwrap();
+        write_oom_score_adj("self", before).unwrap();
         assert_eq!(read(), before);
-        let error = write_oom_score_adj(i32::MAX, 1).unwrap_err().to_string();
+        let error = write_oom_score_adj("2147483647", 1).unwrap_err().to_string();
         assert_eq!(
             error,
             "process.oomScoreAdj: /proc/2147483647/oom_score_adj: open: ENOENT: no such file or directory"

@@ -12,9 +12,11 @@ mod unknown;
 
 use std::path::Path;
 
+use serde::Deserialize;
+
 use crate::error::{Error, On as _, Property, Result};
 use crate::sys::Call as _;
-pub(crate) use config::Config;
+pub(crate) use config::{Config, Process};
 
 /// The newest runtime-spec implemented, and what `state` and `spec` write.
 pub(crate) const VERSION: &str = "1.3.0";
@@ -27,21 +29,37 @@ pub(crate) fn read(bundle: &Path) -> Result<Vec<u8>> {
 
 /// Also checks that its version is one we know.
 pub(crate) fn parse(text: &[u8]) -> Result<Config> {
-    let config: Config = serde_json::from_slice(text).map_err(|error| locate(text, &error))?;
+    let config: Config = deserialize(text, "config.json")?;
     unique::check(text)?;
     check_version(&config.oci_version)?;
     unknown::report(text);
     Ok(config)
 }
 
-/// Parses again, slowly, to say which property is wrong: the good path keeps no track of it.
-fn locate(text: &[u8], error: &serde_json::Error) -> Error {
+/// What `create` has parsed and found good before.
+pub(crate) fn parse_again(text: &[u8]) -> Result<Config> {
+    deserialize(text, "config.json")
+}
+
+/// The `process` object alone, as `exec --process` takes it.
+pub(crate) fn parse_process(text: &[u8], name: &str) -> Result<Process> {
+    let process = deserialize(text, name)?;
+    unique::check(text)?;
+    Ok(process)
+}
+
+/// What is wrong is looked for by parsing again, slowly: the good path keeps no track of it.
+fn deserialize<'a, T: Deserialize<'a>>(text: &'a [u8], name: &str) -> Result<T> {
+    let error = match serde_json::from_slice(text) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
     let mut parser = serde_json::Deserializer::from_slice(text);
-    match serde_path_to_error::deserialize::<_, Config>(&mut parser) {
+    match serde_path_to_error::deserialize::<_, T>(&mut parser) {
         Err(located) if located.path().iter().next().is_some() => {
-            Error::other(format!("config.json: {}: {}", located.path(), located.inner()))
+            Err(Error::other(format!("{name}: {}: {}", located.path(), located.inner())))
         }
-        _ => Error::other(format!("config.json: {error}")),
+        _ => Err(Error::other(format!("{name}: {error}"))),
     }
 }
 
