@@ -41,6 +41,9 @@ pub(crate) struct Setup<'a> {
     pub(crate) channel: Channel,
 }
 
+/// To system calls that take a pid.
+const MYSELF: i32 = 0;
+
 /// Becomes the program, or reports why not.
 pub(crate) fn run(setup: &Setup<'_>) -> ! {
     let error = match set_up(setup) {
@@ -58,6 +61,8 @@ fn set_up<'a>(setup: &Setup<'a>) -> Result<Image<'a>> {
     for door in setup.doors {
         sys::fd::write(door.as_fd(), b"0").on("tasks")?;
     }
+    // With the rights we still have.
+    process.prioritise(MYSELF)?;
     setup.running.enter(setup.launch, &setup.channel)?;
     super::lead_session()?;
     if setup.running.has_user() {
