@@ -167,3 +167,6 @@ impl Names {
         })
     }
 }
+
+#[cfg(test)]
+mod malformed;

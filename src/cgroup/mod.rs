@@ -26,7 +26,7 @@ mod path;
 mod rdma;
 mod resources;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 mod v1;
 mod v2;
