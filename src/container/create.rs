@@ -264,7 +264,8 @@ impl Launching<'_> {
         {
             return Ok((process, false));
         }
-        let process = clone3(flags, ChildOf::Caller, None).on("init").property(Property::of("linux.namespaces"))?;
+        let process =
+            clone3(flags, ChildOf::Caller, None).map_err(|error| plan.namespaces.refused(error, self.creation.host))?;
         Ok((process, self.cgroup.is_managed()))
     }
 }

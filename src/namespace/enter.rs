@@ -23,7 +23,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 
-use crate::error::{For as _, On as _, Property, Result};
+use crate::error::{Error, For as _, On as _, Property, Result};
 use crate::host::Host;
 use crate::sync::Channel;
 use crate::sys::clone::{ChildOf, Process, clone3, exit_now};
@@ -52,6 +52,22 @@ impl Namespaces {
         match launch {
             Launch::Direct => self.new & (USER | PID),
             Launch::Relay => CloneFlags::empty(),
+        }
+    }
+
+    /// Why the kernel makes none of these namespaces.
+    pub(crate) fn refused(&self, error: sys::Error, host: &Host) -> Error {
+        let property = Property::of("linux.namespaces");
+        match error.errno {
+            Errno::EPERM if !host.is_root() && !self.has(USER) => {
+                property.invalid("without a user namespace among them, only root can make namespaces")
+            }
+            Errno::EPERM if !host.is_root() && self.makes(USER) => property.unsupported(
+                "user namespaces of plain users: see the sysctls kernel.unprivileged_userns_clone and \
+                 kernel.apparmor_restrict_unprivileged_userns",
+            ),
+            Errno::ENOSPC => property.unsupported("more namespaces: see the sysctls user.max_*_namespaces"),
+            _ => error.on("").property(property),
         }
     }
 
@@ -150,7 +166,7 @@ pub(crate) fn others(namespaces: &Namespaces, joined: &[Joined], launch: Launch,
     if flags.is_empty() {
         return Ok(());
     }
-    ns::unshare(flags).property(Property::of("linux.namespaces"))
+    ns::unshare(flags).map_err(|error| namespaces.refused(error, host))
 }
 
 pub(crate) fn cgroup(namespaces: &Namespaces) -> Result<()> {

@@ -91,10 +91,17 @@ impl Idmap {
         };
         match api::mount_idmap(tree, user_namespace, self.recursive) {
             Err(sys::Error { errno: Errno::EINVAL, .. }) => Err(self.not_supported(what, user_namespace)),
-            Err(sys::Error { errno: Errno::EPERM, .. }) if !is_host_root() => {
-                Err(self.property.unsupported("idmap, of a user who is not root on the host"))
-            }
             result => result.on("idmap").property(self.property),
+        }
+    }
+
+    /// A plain user is privileged over no file system of the host's.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match error.errno() {
+            Some(Errno::EPERM) if !is_host_root() => {
+                self.property.unsupported("idmap, of a user who is not root on the host")
+            }
+            _ => error,
         }
     }
 

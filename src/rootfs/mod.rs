@@ -13,7 +13,7 @@ pub(crate) mod overlay;
 pub(crate) mod resolve;
 pub(crate) mod root;
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::error::{Property, Result};
@@ -68,9 +68,7 @@ impl Plan {
         // What a user namespace mounts never reaches the host.
         let shared = self.root.is_shared() && !for_init;
         let open = |step: &MountStep| {
-            let tree = if for_init || step.idmap.is_some() { step.open(shared)? } else { None };
-            tree.as_ref().map_or(Ok(()), |tree| step.map_ids(tree.as_fd(), namespaces, joined))?;
-            Ok(tree)
+            if for_init || step.idmap.is_some() { step.open_mapped(shared, namespaces, joined) } else { Ok(None) }
         };
         self.mounts.iter().map(open).collect()
     }

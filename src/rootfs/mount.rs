@@ -96,9 +96,21 @@ impl MountStep {
         Ok(Some(tree))
     }
 
-    /// Parent: gives the tree the ids that the configuration wants its files to have.
-    pub(crate) fn map_ids(&self, tree: BorrowedFd<'_>, namespaces: &Namespaces, joined: &[Joined]) -> Result<()> {
-        self.idmap.as_ref().map_or(Ok(()), |idmap| idmap.apply(tree, &self.what, namespaces, joined))
+    /// Parent: the same with the ids that the configuration wants its files to have.
+    pub(crate) fn open_mapped(
+        &self,
+        shared: bool,
+        namespaces: &Namespaces,
+        joined: &[Joined],
+    ) -> Result<Option<OwnedFd>> {
+        let Some(idmap) = &self.idmap else {
+            return self.open(shared);
+        };
+        let mapped = self.open(shared).and_then(|tree| {
+            tree.as_ref().map_or(Ok(()), |tree| idmap.apply(tree.as_fd(), &self.what, namespaces, joined))?;
+            Ok(tree)
+        });
+        mapped.map_err(|error| idmap.explain(error))
     }
 
     pub(crate) fn apply(&self, builder: &mut Builder<'_>, source: Option<OwnedFd>) -> Result<()> {

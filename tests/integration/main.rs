@@ -36,6 +36,7 @@ mod process;
 mod rlimits;
 mod rollback;
 mod rootfs;
+mod rootless;
 mod run;
 mod scheduler;
 mod seccomp;
