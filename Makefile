@@ -55,8 +55,8 @@ test-vm-quick: build packages-run ## those of them that cgroups have to do with
 	ORLOP=$(abspath $(ORLOP)) integration/vm/tests $(addsuffix ::,cgroups cgroup_devices cgroup_mounts devices delete kill lifecycle rootfs run)
 
 test-engines: build ## orlop under podman and containerd; installs both
-	integration/podman/smoke $(abspath $(ORLOP))
-	integration/containerd/smoke $(abspath $(ORLOP))
+	RUNTIME=$(abspath $(ORLOP)) integration/podman/run
+	RUNTIME=$(abspath $(ORLOP)) integration/containerd/run
 
 validate: build packages-run ## the validation suite of opencontainers/runtime-tools; needs Go
 	integration/runtime-tools/run $(abspath $(ORLOP))

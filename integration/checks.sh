@@ -1,4 +1,4 @@
-# Shared by the smoke tests of the engines; sourced, not run.
+# Shared by the runs of the engines (podman/, containerd/); sourced, not run.
 
 passed=0 failed=0 skipped=0
 ok() { echo "ok    $1"; passed=$((passed + 1)); }
@@ -17,7 +17,8 @@ matches() {
   return 1
 }
 
-# check NAME STATUS PATTERN COMMAND...: the command ends with that status, and its output, on one line,
+# check NAME STATUS PATTERN COMMAND...: the command ends with that status (or one of several, with |
+# between), and its output, on one line,
 # matches the pattern of the shell. Needs `work`, a directory.
 check() {
   local name=$1 wanted=$2 pattern=$3 output status=0
@@ -27,7 +28,7 @@ check() {
   "$@" >"$work/output" 2>&1 </dev/null || status=$?
   output=$(tr -d '\r' <"$work/output" | tr '\n' ' ' | sed 's/ *$//')
   # shellcheck disable=SC2053
-  if [ "$status" != "$wanted" ]; then
+  if ! matches "$status" "$wanted"; then
     fail "$name" "status $status, not $wanted: $output"
   elif ! matches "$output" "$pattern"; then
     fail "$name" "wanted $pattern, got $output"
@@ -59,11 +60,43 @@ engine_packages() {
   fi
 }
 
-# Starts the script anew where all it mounts and all processes it leaves go away with it. Its shell is
-# the namespace's init and reaps: podman waits 20 seconds for a conmon that stays a zombie.
+# private_namespaces ARG...: starts the script anew where all it mounts, all processes it leaves, its
+# bridges and its firewall rules go away with it, and with a /run of its own. Its shell is the
+# namespace's init and reaps: podman waits 20 seconds for a conmon that stays a zombie.
 private_namespaces() {
-  SMOKE_PRIVATE=yes exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc "$0" "$@"
+  if [ ! "${CHECKS_PRIVATE-}" ]; then
+    CHECKS_PRIVATE=yes exec unshare --mount --propagation private --net --ipc --uts --pid --fork --kill-child \
+      --mount-proc "$0" "$@"
+  fi
+  mount -t tmpfs -o mode=0755 tmpfs /run
+  ip link set lo up
+  # crun refuses version 2 with controllers beside version 1: it gets to see none.
+  if [ "${runtime##*/}" = crun ] && [ -d /sys/fs/cgroup/unified ]; then
+    mount -t tmpfs tmpfs /sys/fs/cgroup/unified
+  fi
 }
 
-# Cgroups that a smoke test left behind, by a part of their names.
-leftover_cgroups() { find /sys/fs/cgroup -depth -type d -path "*$1*" 2>/dev/null; }
+# Cgroups that a run left behind, by a part of their names.
+leftover_cgroups() {
+  find /sys/fs/cgroup -depth -type d \( -fstype cgroup -o -fstype cgroup2 \) -path "*$1*" 2>/dev/null
+}
+
+# await PATTERN COMMAND...: runs the command until its output matches, ten seconds at most; prints it.
+await() {
+  local pattern=$1 output _
+  shift
+  for _ in $(seq 100); do
+    output=$("$@" 2>&1 | tr -d '\r' | tr '\n' ' ' | sed 's/ *$//') || true
+    if matches "$output" "$pattern"; then break; fi
+    sleep 0.1
+  done
+  echo "$output"
+}
+
+# typed TEXT COMMAND...: the command on a terminal of script(1)'s, with the text typed after a while.
+typed() {
+  local text=$1
+  shift
+  { sleep "${TYPED_AFTER-1}"; printf '%b' "$text"; sleep 0.5; } |
+    script --quiet --return --command "$(printf '%q ' "$@")" /dev/null
+}

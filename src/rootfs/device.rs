@@ -85,7 +85,11 @@ fn node(index: usize, device: &Device) -> Result<Node> {
     } else {
         makedev(number(device.major, HIGHEST_MAJOR, "major")?, number(device.minor, HIGHEST_MINOR, "minor")?)
     };
-    let mode = device.file_mode.unwrap_or(0o666);
+    // podman writes the mode as stat(2) gives it, with the type of the file.
+    let mode = match device.file_mode.unwrap_or(0o666) {
+        mode if mode & SFlag::S_IFMT.bits() == kind.bits() => mode & !SFlag::S_IFMT.bits(),
+        mode => mode,
+    };
     if mode & !0o777 != 0 {
         return Err(property.field("fileMode").invalid(format!("{mode:#o} is more than permission bits")));
     }

@@ -75,7 +75,8 @@ fn links_without_proc() {
     assert_eq!(bundle.output(), "end\n");
 }
 
-/// LNX-22…LNX-27: configured devices, also outside /dev, with mode, owner, numbers and type.
+/// LNX-22…LNX-27: configured devices, also outside /dev, with mode, owner, numbers and type; the mode may hold
+/// the type too, as podman writes it.
 #[test]
 fn configured() {
     let mut bundle = Bundle::with_script(
@@ -85,7 +86,7 @@ fn configured() {
         "/linux/devices",
         json!([
             {"path": "/dev/char", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 12, "gid": 34},
-            {"path": "/dev/deep/block", "type": "b", "major": 7, "minor": 300, "fileMode": 0o600},
+            {"path": "/dev/deep/block", "type": "b", "major": 7, "minor": 300, "fileMode": 0o060600},
             {"path": "/etc/fifo", "type": "p", "major": 9, "minor": 9, "fileMode": 0o622},
             {"path": "/dev/unbuffered", "type": "u", "major": 1, "minor": 11, "fileMode": 0o777},
             {"path": "/dev/plain", "type": "c", "major": 1, "minor": 3}
@@ -164,6 +165,7 @@ fn bad_devices() {
         json!({"path": "/dev/x", "type": "c", "major": 1}),
         json!({"path": "dev/x", "type": "c", "major": 1, "minor": 3}),
         json!({"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 0o1777}),
+        json!({"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 0o060666}),
     ] {
         bundle.set("/linux/devices", json!([{"path": "/dev/a", "type": "c", "major": 1, "minor": 3}, bad]));
         bundle.refused(&["linux.devices[1]"]);
