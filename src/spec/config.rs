@@ -82,6 +82,7 @@ pub(crate) struct Process {
 
 /// What is not set is 0 (CFG-32, CFG-33, CFG-35). Names stay text, so that a wrong one is told.
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct Scheduler {
     pub(crate) policy: String,
     #[serde(default, deserialize_with = "nullable")]
@@ -99,6 +100,7 @@ pub(crate) struct Scheduler {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub(crate) struct IoPriority {
     pub(crate) class: String,
     pub(crate) priority: i32,
@@ -357,6 +359,8 @@ object!(
     User,
     Capabilities,
     Rlimit,
+    Scheduler,
+    IoPriority,
     Hooks,
     Linux,
     Namespace,
