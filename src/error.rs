@@ -37,6 +37,11 @@ impl Property {
         Self { field, ..self }
     }
 
+    /// The list it is in or the whole of it: `linux.mounts` for `linux.mounts[4].options`.
+    pub(crate) fn base(self) -> &'static str {
+        self.base
+    }
+
     /// An error about this property's value.
     pub(crate) fn invalid(self, reason: impl Into<String>) -> Error {
         Kind::Config { property: self, reason: reason.into() }.into()

@@ -132,7 +132,7 @@ impl Cgroup {
         self.find("freezer")
     }
 
-    fn find(&self, controller: &str) -> Option<&Group> {
+    pub(super) fn find(&self, controller: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.version == Version::V2 || group.controls(controller))
     }
 }

@@ -19,15 +19,18 @@ mod file;
 mod freezer;
 mod guard;
 mod hugepages;
+mod journal;
 mod live;
 mod network;
 mod owner;
 mod path;
 mod rdma;
 mod resources;
+mod shrink;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tree;
+mod update;
 mod v1;
 mod v2;
 
@@ -46,6 +49,7 @@ pub(crate) use entrance::{Entrance, Sub};
 pub(crate) use guard::Guard;
 pub(crate) use live::Cgroup;
 pub(crate) use path::{Layout, Version};
+pub(crate) use resources::warn_of_kernel_memory;
 
 use devices::Devices;
 use path::{CgroupPath, Mounted};
@@ -130,7 +134,10 @@ impl Plan {
         }
         let configured = linux.resources.is_some();
         let (writes, rules) = match &linux.resources {
-            Some(resources) => (resources::compile(resources, layout)?, resources.devices.as_slice()),
+            Some(resources) => {
+                warn_of_kernel_memory(resources);
+                (resources::compile(resources, layout)?, resources.devices.as_slice())
+            }
             None => (Vec::new(), [].as_slice()),
         };
         let devices = Devices::compile(rules, layout)?;

@@ -119,12 +119,17 @@ fn check_memory(resources: &Resources) -> Result<()> {
     if memory.use_hierarchy() == Some(false) {
         return Err(HIERARCHY.unsupported("Linux before 5.11: a cgroup's memory includes that of the cgroups below it"));
     }
+    Ok(())
+}
+
+/// LNX-72
+pub(crate) fn warn_of_kernel_memory(resources: &Resources) {
+    let Some(memory) = &resources.memory else { return };
     for (name, value) in [("kernel", memory.kernel()), ("kernelTCP", memory.kernel_tcp())] {
         if given(value).is_some() {
             log::warn!("linux.resources.memory.{name} is ignored: Linux has no such limit any more");
         }
     }
-    Ok(())
 }
 
 /// LNX-78, LNX-79, LNX-83
@@ -213,6 +218,6 @@ fn put<'a>(directory: &OwnedFd, write: &'a Write) -> (&'a Write, sys::Result<()>
     }
 }
 
-pub(super) fn name(result: sys::Result<()>, dir: &Path, write: &Write) -> Result<()> {
+fn name(result: sys::Result<()>, dir: &Path, write: &Write) -> Result<()> {
     result.on(format_args!("{}/{} ({})", dir.display(), write.file, write.value.trim_end())).property(write.property)
 }

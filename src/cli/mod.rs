@@ -19,6 +19,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -56,7 +57,7 @@ struct Entry {
     run: fn(&Global, &ArgMatches) -> Result<i32>,
 }
 
-const COMMANDS: [Entry; 12] = [
+const COMMANDS: &[Entry] = &[
     create::ENTRY,
     start::ENTRY,
     state::ENTRY,
@@ -67,6 +68,7 @@ const COMMANDS: [Entry; 12] = [
     exec::ENTRY,
     run::ENTRY,
     list::ENTRY,
+    update::ENTRY,
     spec::ENTRY,
     features::ENTRY,
 ];

@@ -16,6 +16,7 @@ pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod status;
+pub(crate) mod update;
 
 use std::path::{Path, PathBuf};
 

@@ -28,6 +28,8 @@ pub(crate) const START_SOCKET: &str = "start.sock";
 /// The bundle's config.json as `create` read it: the bundle itself may change or go (RT-19).
 const CONFIG: &str = "config.json";
 
+const NEW_CONFIG: &str = "config.json.new";
+
 const RECORD: &str = "state.json";
 const NEW_RECORD: &str = "state.json.new";
 
@@ -112,6 +114,21 @@ impl StateDir {
         self.write(CONFIG, text)
     }
 
+    /// Writes down a configuration that is to take the place of the present one.
+    pub(crate) fn stage_config(&self, text: &[u8]) -> Result<()> {
+        self.write(NEW_CONFIG, text)
+    }
+
+    /// Has the one that was staged take its place; who reads sees either.
+    pub(crate) fn commit_config(&self) -> Result<()> {
+        let renamed = nix::fcntl::renameat(&self.dir, NEW_CONFIG, &self.dir, CONFIG).call("renameat");
+        renamed.on(self.file(CONFIG))
+    }
+
+    pub(crate) fn discard_config(&self) -> Result<()> {
+        self.unlink(NEW_CONFIG)
+    }
+
     fn write(&self, name: &str, text: &[u8]) -> Result<()> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = nix::fcntl::openat(&self.dir, name, flags, Mode::from_bits_truncate(0o600)).call("openat");
@@ -130,10 +147,14 @@ impl StateDir {
         }
     }
 
-    /// The configuration that the container was created with.
+    /// The configuration that the container was created with, and as updates have changed it.
     pub(crate) fn load_config(&self) -> Result<Config> {
-        let text = self.read(CONFIG, 16 * 1024)?;
+        let text = self.config_text()?;
         spec::parse_again(&text).map_err(|error| Error::other(format!("{}: damaged: {error}", self.file(CONFIG))))
+    }
+
+    pub(crate) fn config_text(&self) -> Result<Vec<u8>> {
+        self.read(CONFIG, 16 * 1024)
     }
 
     fn read(&self, name: &str, usual_length: usize) -> Result<Vec<u8>> {
@@ -178,7 +199,7 @@ impl StateDir {
 
     /// The last step of `delete`. The record goes last: until then `delete` can be repeated.
     pub(crate) fn remove(&self) -> Result<()> {
-        for name in [START_SOCKET, CONFIG, NEW_RECORD, RECORD] {
+        for name in [START_SOCKET, NEW_CONFIG, CONFIG, NEW_RECORD, RECORD] {
             self.unlink(name)?;
         }
         match std::fs::remove_dir(&self.path) {

@@ -27,6 +27,14 @@ impl<V> Map<V> {
         self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
+    /// Replaces a value where it is, or adds one at the end.
+    pub(crate) fn set(&mut self, key: &str, value: V) {
+        match self.0.iter_mut().find(|(name, _)| name == key) {
+            Some((_, known)) => *known = value,
+            None => self.0.push((key.to_owned(), value)),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

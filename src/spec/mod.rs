@@ -2,6 +2,7 @@
 //!
 //! Runs in: parent · bundle.md, config.md
 
+pub(crate) mod change;
 pub(crate) mod config;
 pub(crate) mod features;
 pub(crate) mod map;
