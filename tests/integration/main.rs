@@ -26,6 +26,7 @@ mod idmap;
 mod kill;
 mod lifecycle;
 mod list;
+mod malformed;
 mod memory_policy;
 mod mount_options;
 mod mounts;
