@@ -5,20 +5,20 @@
 //! Go's parser takes `-name` for `--name`, and containerd writes `-no-subreaper`. Clap would read
 //! that as a bundle of short options, which Go does not have.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
 use clap::Command;
 
-/// Gives long options their second dash. What follows the container's id in `exec` is another
-/// program's business; `exec` is that command's description.
+/// Gives long options their second dash. What follows the container's id in `exec` and `ps` is
+/// another program's business; `passing_on` describes such a command.
 pub(super) fn normalise(
     arguments: impl Iterator<Item = OsString>,
     global: &Command,
-    exec: impl Fn() -> Command,
+    passing_on: impl Fn(&OsStr) -> Option<Command>,
 ) -> Vec<OsString> {
     let mut arguments: Vec<_> = arguments.collect();
-    let end = own_words(&arguments, global, exec);
+    let end = own_words(&arguments, global, passing_on);
     for argument in arguments[..end].iter_mut().take_while(|argument| *argument != "--") {
         if is_long_with_one_dash(argument.as_bytes()) {
             let mut long = OsString::from("-");
@@ -29,12 +29,13 @@ pub(super) fn normalise(
     arguments
 }
 
-/// How many words there are before the id of `exec`: all of them for other commands.
-fn own_words(arguments: &[OsString], global: &Command, exec: impl Fn() -> Command) -> usize {
-    match operand(arguments, 1, global) {
-        Some(at) if arguments[at] == "exec" => operand(arguments, at + 1, &exec()).unwrap_or(arguments.len()),
-        _ => arguments.len(),
-    }
+/// How many words there are before the id of `exec`: all of them for most commands.
+fn own_words(arguments: &[OsString], global: &Command, passing_on: impl Fn(&OsStr) -> Option<Command>) -> usize {
+    let id = || {
+        let at = operand(arguments, 1, global)?;
+        operand(arguments, at + 1, &passing_on(&arguments[at])?)
+    };
+    id().unwrap_or(arguments.len())
 }
 
 /// The first word from `at` on that is neither an option nor the value of one.
@@ -68,12 +69,12 @@ fn is_long_with_one_dash(argument: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{command, exec};
+    use super::super::{command, passing_on};
     use super::*;
 
     fn words(line: &str) -> Vec<String> {
         let arguments = line.split(' ').map(OsString::from);
-        let normal = normalise(arguments, &command(), || (exec::ENTRY.args)(Command::new("exec")));
+        let normal = normalise(arguments, &command(), passing_on);
         normal.into_iter().map(|word| word.into_string().unwrap()).collect()
     }
 
@@ -105,6 +106,7 @@ mod tests {
             ("orlop exec -e=A --env B=1 x ls -la", "orlop exec -e=A --env B=1 x ls -la"),
             ("orlop exec -pid-file f -p g x", "orlop exec --pid-file f -p g x"),
             ("orlop exec -detach", "orlop exec --detach"),
+            ("orlop -root ps ps -format json x -ef", "orlop --root ps ps --format json x -ef"),
         ] {
             assert_eq!(words(written).join(" "), meant);
         }

@@ -15,13 +15,14 @@ mod features;
 mod kill;
 mod list;
 mod pause;
+mod ps;
 mod run;
 mod spec;
 mod start;
 mod state;
 mod update;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -66,6 +67,7 @@ const COMMANDS: &[Entry] = &[
     pause::PAUSE,
     pause::RESUME,
     exec::ENTRY,
+    ps::ENTRY,
     run::ENTRY,
     list::ENTRY,
     update::ENTRY,
@@ -76,8 +78,7 @@ const COMMANDS: &[Entry] = &[
 /// Runs the command that the arguments name.
 pub(crate) fn main() -> i32 {
     let command = command();
-    let exec = || (exec::ENTRY.args)(Command::new(exec::ENTRY.name));
-    let arguments = dashes::normalise(std::env::args_os(), &command, exec);
+    let arguments = dashes::normalise(std::env::args_os(), &command, passing_on);
     let result = match command.try_get_matches_from(&arguments) {
         Ok(matches) => dispatch(&matches),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => print(&error.to_string()).map(|()| 0),
@@ -113,6 +114,12 @@ fn command() -> Command {
     COMMANDS.iter().fold(command, |command, entry| {
         command.subcommand(Command::new(entry.name).about(entry.about).defer(entry.args))
     })
+}
+
+/// The command of this name, if what follows its container is for another program.
+fn passing_on(name: &OsStr) -> Option<Command> {
+    let entry = [exec::ENTRY, ps::ENTRY].into_iter().find(|entry| name == entry.name)?;
+    Some((entry.args)(Command::new(entry.name)))
 }
 
 fn dispatch(matches: &ArgMatches) -> Result<i32> {
@@ -207,5 +214,11 @@ fn print(text: &str) -> Result<()> {
 /// Prints a JSON document, indented as runc's are.
 fn print_json(document: &impl Serialize) -> Result<i32> {
     let text = serde_json::to_string_pretty(document).map_err(|error| Error::other(error.to_string()))?;
+    print(&(text + "\n")).map(|()| 0)
+}
+
+/// Prints a JSON document on one line, for those who read line by line.
+fn print_json_line(document: &impl Serialize) -> Result<i32> {
+    let text = serde_json::to_string(document).map_err(|error| Error::other(error.to_string()))?;
     print(&(text + "\n")).map(|()| 0)
 }

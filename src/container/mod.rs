@@ -11,6 +11,7 @@ pub(crate) mod kill;
 pub(crate) mod layers;
 pub(crate) mod list;
 pub(crate) mod pause;
+pub(crate) mod ps;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod start;

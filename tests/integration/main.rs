@@ -34,6 +34,7 @@ mod namespaces;
 mod overlay;
 mod pause;
 mod process;
+mod ps;
 mod resources;
 mod rlimits;
 mod rollback;
