@@ -159,10 +159,10 @@ fn memory_and_swap() {
     assert_eq!(memory_limit(&bundle), (32 << 20).to_string());
 }
 
-/// A container that holds on to 40 MiB.
+/// A container that holds on to 40 MiB: files in memory, and no swap to write them to.
 fn holding() -> (Bundle, Container) {
     let mut bundle =
-        Bundle::with_script("x=$(head -c 41943040 /dev/zero | tr '\\0' x); echo held; sleep 1000; echo $x");
+        Bundle::with_script("dd if=/dev/zero of=/dev/file bs=1M count=40 2>/dev/null; echo held; exec sleep 1000");
     bundle.set("/linux/resources", json!({"memory": {"limit": 256 << 20, "swap": 256 << 20}}));
     let container = bundle.create();
     container.start().wait_output("held");
