@@ -13,9 +13,9 @@ use nix::unistd::Pid;
 
 use super::devices::{self, Devices};
 use super::path::PROPERTY;
-use super::{Driver, Group, Hierarchy, Plan, Record, Version, Write, file, live, owner, resources, tree, v1, v2};
+use super::{Driver, Group, Hierarchy, Plan, Record, Version, Write, file, live, oom, owner, resources, tree, v1, v2};
 use crate::container::Rootless;
-use crate::error::{For as _, On as _, Result};
+use crate::error::{Error, For as _, On as _, Result};
 use crate::host;
 use crate::sys::Call as _;
 
@@ -131,6 +131,12 @@ impl Guard {
             (Devices::Lists(writes), _) if hierarchy.controls("devices") => devices::write(&group.dir, writes),
             _ => Ok(()),
         }
+    }
+
+    /// Names the memory limit as the reason why init failed, if it was.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        let memory = self.groups.iter().find(|group| group.version == Version::V2 || group.controls("memory"));
+        oom::explain(memory, error)
     }
 
     /// The container lives: its cgroup stays.

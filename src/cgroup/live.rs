@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::path::PROPERTY;
 use super::tree::{gone, processes};
-use super::{Driver, Group, Record, Version, driver, file, freezer, tree};
+use super::{Driver, Group, Record, Version, driver, file, freezer, oom, tree};
 use crate::error::{Error, On as _, Result};
 use crate::sys::{Call as _, pidfd};
 
@@ -130,6 +130,11 @@ impl Cgroup {
 
     fn freezer(&self) -> Option<&Group> {
         self.find("freezer")
+    }
+
+    /// Names the memory limit as the reason of a failure, if it was.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        oom::explain(self.find("memory"), error)
     }
 
     pub(super) fn find(&self, controller: &str) -> Option<&Group> {

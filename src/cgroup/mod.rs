@@ -22,6 +22,7 @@ mod hugepages;
 mod journal;
 mod live;
 mod network;
+mod oom;
 mod owner;
 mod path;
 mod rdma;

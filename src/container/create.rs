@@ -112,7 +112,7 @@ impl Creation<'_> {
             console: console_for_init,
         };
         let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
-        self.serve(&mut init, &channel, &cgroup, rendezvous)?;
+        self.serve(&mut init, &channel, &cgroup, rendezvous).map_err(|error| cgroup.explain(error))?;
         self.record.init = Some(Init { pid: init.pid.as_raw(), start_time: start_time(init.pid.as_raw())? });
         self.record.cgroup = cgroup.record();
         dir.save(&self.record)?;

@@ -2,6 +2,7 @@
 //!
 //! Runs in: parent · runtime.md#start, RT-26…RT-30, RT-47…RT-50
 
+use crate::cgroup::Cgroup;
 use crate::error::{Error, On as _, Result};
 use crate::hooks::{self, Moment};
 use crate::sync::{Channel, FromInit};
@@ -51,7 +52,7 @@ impl Container {
 
     fn let_go(&self) -> Result<()> {
         let socket = socket::connect(self.dir.fd(), START_SOCKET).on(START_SOCKET)?;
-        await_program(&Channel::new(socket))?;
+        await_program(&Channel::new(socket)).map_err(|error| Cgroup::open(&self.record.cgroup).explain(error))?;
         self.dir.unlink(START_SOCKET)?;
         let hooks = &self.record.hooks.poststart;
         if hooks.is_empty() {

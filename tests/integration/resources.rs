@@ -262,3 +262,13 @@ fn unified_lines() {
     bundle.set("/linux/resources", json!({"unified": {"cgroup.freeze": "1"}}));
     bundle.refused(&["linux.resources.unified", "cgroup.freeze"]);
 }
+
+/// LNX-69: where the limit is too small even for the container's first process, the error says so, with the cgroup's
+/// own figures.
+#[test]
+fn too_little_memory() {
+    let mut bundle = Bundle::with_script("echo hi");
+    bundle.set("/linux/resources", json!({"memory": {"limit": 4096, "swap": 4096}}));
+    let counters = if cgroup::is_v2() { "memory.events: oom_kill 1" } else { "memory.oom_control: oom_kill 1" };
+    bundle.refused(&["linux.resources.memory.limit: too small: within 4096 bytes", "the kernel killed", counters]);
+}
