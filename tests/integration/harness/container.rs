@@ -62,6 +62,25 @@ impl Container {
         self.command(&["start", &self.id])
     }
 
+    /// Runs another process inside, to its end.
+    #[track_caller]
+    pub(crate) fn exec(&self, flags: &[&str], args: &[&str]) -> Output {
+        self.spawn_exec(flags, args).finish()
+    }
+
+    #[track_caller]
+    pub(crate) fn spawn_exec(&self, flags: &[&str], args: &[&str]) -> Running {
+        let root = self.scratch.state_root();
+        let words = [&["--root", path(&root), "exec"], flags, &[&self.id], args].concat();
+        runtime::spawn(&self.scratch.dir, &words)
+    }
+
+    /// What a shell script inside prints.
+    #[track_caller]
+    pub(crate) fn exec_script(&self, flags: &[&str], script: &str) -> String {
+        self.exec(flags, &["/bin/sh", "-c", script]).success().stdout
+    }
+
     /// The document that `state` prints.
     #[track_caller]
     pub(crate) fn state(&self) -> Value {

@@ -25,6 +25,7 @@ extern "C" fn entry() {
             let open = descriptors();
             std::fs::write(file, open).unwrap();
         }
+        ["spy", stop] => spy(stop),
         ["syscall", ref numbers @ ..] => println!("{}", call(numbers)),
         _ => panic!("payload: {rest:?}"),
     }
@@ -40,6 +41,34 @@ fn descriptors() -> String {
         flags >= 0
     };
     (0..1024).filter(is_open).map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// Until the file `stop` is there, looks at every process that turns up, other than the first: says
+/// which it saw, and what of it could be opened while it still was the runtime.
+fn spy(stop: &str) {
+    println!("watching");
+    while !std::path::Path::new(stop).exists() {
+        let pids = std::fs::read_dir("/proc").unwrap().flatten();
+        for pid in pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).filter(|pid| *pid > 1) {
+            println!("seen {pid}");
+            for name in ["exe", "cwd", "root", "fd/3", "fd/4", "fd/5", "fd/6", "fd/7", "fd/8", "fd/9", "fd/10"] {
+                let path = format!("/proc/{pid}/{name}");
+                match std::fs::read_link(&path) {
+                    // The program that was added, which is the container's.
+                    Ok(target) if target.starts_with("/bin") || target == std::path::Path::new("/") => {}
+                    Ok(target) => println!("open {path}: {}", target.display()),
+                    Err(_) => {}
+                }
+            }
+            if std::fs::File::open(format!("/proc/{pid}/mem")).is_ok() {
+                let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                if name.starts_with("orlop") {
+                    println!("open memory of {pid}");
+                }
+            }
+        }
+    }
+    println!("done");
 }
 
 /// Makes a system call with numbers for arguments: its result, or the name of the error.
