@@ -100,3 +100,10 @@ typed() {
   { sleep "${TYPED_AFTER-1}"; printf '%b' "$text"; sleep 0.5; } |
     script --quiet --return --command "$(printf '%q ' "$@")" /dev/null
 }
+
+# unmount_below DIR: what is still mounted there, newest first.
+unmount_below() {
+  awk -v dir="$1/" 'index($2, dir) == 1 { print $2 }' /proc/self/mounts | tac | while read -r mount; do
+    umount --lazy "$mount" 2>/dev/null || true
+  done
+}

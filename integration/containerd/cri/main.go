@@ -131,7 +131,7 @@ func command(ctx context.Context, runtime cri.RuntimeServiceClient, name string,
 	case "exec", "exec-t":
 		tty := name == "exec-t"
 		var reply *cri.ExecResponse
-		request := &cri.ExecRequest{ContainerId: arg(0), Cmd: args[1:], Tty: tty, Stdout: true, Stderr: !tty}
+		request := &cri.ExecRequest{ContainerId: arg(0), Cmd: args[1:], Tty: tty, Stdin: tty, Stdout: true, Stderr: !tty}
 		if reply, err = runtime.Exec(ctx, request); err == nil {
 			return stream(reply.Url)
 		}
