@@ -14,6 +14,7 @@ mod log;
 mod memory_policy;
 mod mountinfo;
 mod namespace;
+mod net_devices;
 mod plan;
 mod process;
 mod rootfs;

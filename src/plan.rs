@@ -17,6 +17,7 @@ use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::namespace::Namespaces;
 use crate::namespace::enter::Launch;
+use crate::net_devices;
 use crate::process;
 use crate::rootfs::{self, Switch};
 use crate::seccomp;
@@ -39,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) seccomp: Option<seccomp::Plan>,
     pub(crate) hooks: Hooks,
     pub(crate) sysctl: Vec<sysctl::Step>,
+    pub(crate) net_devices: net_devices::Plan,
     pub(crate) names: Names,
     /// Init gets a session keyring of its own.
     pub(crate) keyring: bool,
@@ -75,6 +77,7 @@ impl Plan {
             seccomp: linux.seccomp.as_deref().map(seccomp::Plan::compile).transpose()?,
             hooks: Hooks::compile(&config.hooks)?,
             sysctl: sysctl::compile(config, &namespaces)?,
+            net_devices: net_devices::Plan::compile(&linux.net_devices, &namespaces)?,
             names: Names::compile(config, &namespaces)?,
             namespaces,
             keyring: !options.no_new_keyring,
@@ -95,6 +98,7 @@ impl Plan {
         Rendezvous {
             mapped: self.namespaces.makes(CloneFlags::CLONE_NEWUSER) || self.launch == Launch::Relay,
             joinable,
+            devices: !self.net_devices.is_empty(),
             hooks: !self.hooks.prestart.is_empty() || !self.hooks.create_runtime.is_empty(),
             filter: self.seccomp.as_ref().is_some_and(|plan| plan.ready().is_none()),
         }
@@ -132,10 +136,7 @@ fn switch(namespaces: &Namespaces, options: &CreateOptions) -> Switch {
 /// Valid, but not implemented yet, and so not passed over in silence (VAL-04).
 fn refuse_what_is_missing(config: &Config) -> Result<()> {
     let linux = &config.linux;
-    let given = [
-        ("linux.intelRdt", linux.intel_rdt.is_some()),
-        ("linux.netDevices", linux.net_devices.as_ref().is_some_and(|devices| !devices.is_empty())),
-    ];
+    let given = [("linux.intelRdt", linux.intel_rdt.is_some())];
     match given.into_iter().find(|(_, given)| *given) {
         Some((property, _)) => Err(Property::of(property).unsupported("this version of orlop cannot apply it yet")),
         None => Ok(()),

@@ -12,6 +12,8 @@
 //!   Mapped ───────────────────────────────▶   setresuid 0, namespaces, rootfs, mounts
 //!   make v1 cgroups, limits
 //!   Joinable + descriptors ───────────────▶   write 0 to each `tasks`, cgroup namespace
+//!   moves network devices             ◀──── Networked + descriptor
+//!   DevicesMoved ─────────────────────────▶   sysctls
 //!   prestart, createRuntime hooks     ◀──── RootfsBuilt
 //!   HooksDone ────────────────────────────▶   createContainer hooks, pivot_root, user
 //!   compile the filter on a cache miss
@@ -50,6 +52,7 @@ const LONGEST: usize = 16 * 1024;
 pub(crate) enum ToInit {
     Mapped = b'm',
     Joinable = b'j',
+    DevicesMoved = b'd',
     HooksDone = b'h',
     Filter = b'f',
     Committed = b'c',
@@ -59,6 +62,8 @@ pub(crate) enum ToInit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum FromInit {
+    /// With its network namespace.
+    Networked = b'n',
     RootfsBuilt = b'r',
     Ready = b'y',
     Executing = b'x',
@@ -77,6 +82,8 @@ pub(crate) struct Rendezvous {
     pub(crate) mapped: bool,
     /// Init enters its cgroups itself, or after the parent has moved it.
     pub(crate) joinable: bool,
+    /// The parent moves network devices into init's namespace.
+    pub(crate) devices: bool,
     /// The parent has hooks to run before pivot_root.
     pub(crate) hooks: bool,
     /// The parent compiles the seccomp filter.
@@ -135,6 +142,11 @@ impl Channel {
         socket::send(self.fd(), &[message as u8], &[]).on(format_args!("message {message:?} from init"))
     }
 
+    /// The same, with a descriptor for the parent.
+    pub(crate) fn report_with(&self, message: FromInit, fd: BorrowedFd<'_>) -> Result<()> {
+        socket::send(self.fd(), &[message as u8], &[fd.as_raw_fd()]).on(format_args!("message {message:?} from init"))
+    }
+
     /// Init: why it gives up. Nothing can be done if nobody listens any more.
     pub(crate) fn fail(&self, error: &Error) {
         let mut text = error.to_string();
@@ -148,14 +160,19 @@ impl Channel {
     /// Parent or `start`: the next message of init; `None` at the end of file. What init failed
     /// with is this side's error.
     pub(crate) fn next(&self) -> Result<Option<FromInit>> {
+        Ok(self.next_with_fds()?.map(|(message, _)| message))
+    }
+
+    /// The same, with the descriptors that came with it.
+    pub(crate) fn next_with_fds(&self) -> Result<Option<(FromInit, Vec<OwnedFd>)>> {
         let mut buffer = vec![0; LONGEST];
-        let (length, _) = self.receive(&mut buffer).on("message from init")?;
+        let (length, fds) = self.receive(&mut buffer).on("message from init")?;
         let Some((tag, text)) = buffer[..length].split_first() else {
             return Ok(None);
         };
-        for message in [FromInit::RootfsBuilt, FromInit::Ready, FromInit::Executing] {
+        for message in [FromInit::Networked, FromInit::RootfsBuilt, FromInit::Ready, FromInit::Executing] {
             if *tag == message as u8 && text.is_empty() {
-                return Ok(Some(message));
+                return Ok(Some((message, fds)));
             }
         }
         Err(failure(*tag, text))

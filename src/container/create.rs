@@ -19,6 +19,7 @@ use crate::host::Host;
 use crate::init;
 use crate::namespace::Joined;
 use crate::namespace::enter::{Detour, Launch};
+use crate::net_devices;
 use crate::plan::Plan;
 use crate::rootfs::overlay::Layers;
 use crate::spec;
@@ -112,7 +113,7 @@ impl Creation<'_> {
             console: console_for_init,
         };
         let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
-        self.serve(&mut init, &channel, &cgroup, rendezvous).map_err(|error| cgroup.explain(error))?;
+        let devices = self.serve(&mut init, &channel, &cgroup, rendezvous).map_err(|error| cgroup.explain(error))?;
         self.record.init = Some(Init { pid: init.pid.as_raw(), start_time: start_time(init.pid.as_raw())? });
         self.record.cgroup = cgroup.record();
         dir.save(&self.record)?;
@@ -123,6 +124,9 @@ impl Creation<'_> {
         cgroup.keep();
         made.keep();
         dir.keep();
+        if let Some(devices) = devices {
+            devices.keep();
+        }
         init.keep();
         Ok(Created { container: Container { dir, record: self.record.clone() }, pidfd, terminal })
     }
@@ -134,7 +138,7 @@ impl Creation<'_> {
         channel: &Channel,
         cgroup: &cgroup::Guard,
         needs: Rendezvous,
-    ) -> Result<()> {
+    ) -> Result<Option<net_devices::Moved>> {
         let plan = self.plan;
         if plan.namespaces.makes(CloneFlags::CLONE_NEWUSER) {
             plan.namespaces.ids.apply(self.host, init.pid)?;
@@ -153,6 +157,7 @@ impl Creation<'_> {
             }
             channel.tell(ToInit::Joinable, &doors)?;
         }
+        let devices = needs.devices.then(|| self.move_devices(init, channel)).transpose()?;
         self.hooks_reached = needs.hooks || !plan.hooks.create_container.is_empty();
         if needs.hooks {
             init.expect(channel, FromInit::RootfsBuilt)?;
@@ -175,7 +180,17 @@ impl Creation<'_> {
         }
         init.expect(channel, FromInit::Ready)?;
         // In its cgroups, which may have a say in it, and with nothing slow left to do.
-        plan.process.as_ref().map_or(Ok(()), |process| process.prioritise(init.pid.as_raw()))
+        plan.process.as_ref().map_or(Ok(()), |process| process.prioritise(init.pid.as_raw()))?;
+        Ok(devices)
+    }
+
+    /// Once init is in its network namespace.
+    fn move_devices(&self, init: &mut InitGuard, channel: &Channel) -> Result<net_devices::Moved> {
+        let namespace = init.expect(channel, FromInit::Networked)?.pop();
+        let namespace = namespace.ok_or_else(|| Error::other("init sent no network namespace"))?;
+        let devices = self.plan.net_devices.apply(namespace)?;
+        channel.tell(ToInit::DevicesMoved, &[])?;
+        Ok(devices)
     }
 
     fn run_poststop_hooks(&self) {
@@ -293,10 +308,11 @@ impl InitGuard {
         }
     }
 
-    pub(super) fn expect(&mut self, channel: &Channel, message: FromInit) -> Result<()> {
-        match channel.next()? {
-            Some(got) if got == message => Ok(()),
-            Some(got) => Err(Error::other(format!("init sent {got:?} instead of {message:?}"))),
+    /// The descriptors that come with the message.
+    pub(super) fn expect(&mut self, channel: &Channel, message: FromInit) -> Result<Vec<OwnedFd>> {
+        match channel.next_with_fds()? {
+            Some((got, fds)) if got == message => Ok(fds),
+            Some((got, _)) => Err(Error::other(format!("init sent {got:?} instead of {message:?}"))),
             None => Err(self.cause_of_death()),
         }
     }

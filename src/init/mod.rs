@@ -87,6 +87,9 @@ fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>, layers: Opti
     let mut builder = Builder::new(&setup.plan.rootfs.root, overlay, &mut cgroups)?;
     setup.plan.rootfs.build(&mut builder, sources)?;
     set_names(setup.plan)?;
+    if setup.rendezvous.devices {
+        setup.channel.wait(ToInit::DevicesMoved)?;
+    }
     set_sysctls(setup.plan)?;
     run_create_hooks(setup, umask)?;
     let terminal = open_terminal(setup, &builder)?;
@@ -143,6 +146,10 @@ fn enter_namespaces(setup: &Setup<'_>) -> Result<()> {
     }
     if namespaces.makes(CloneFlags::CLONE_NEWNET) {
         sys::net::loopback_up().on("lo").property(Property::of("linux.namespaces"))?;
+    }
+    if setup.rendezvous.devices {
+        let own = sys::path::open(c"/proc/self/ns/net", OFlag::O_RDONLY).on("own network namespace")?;
+        setup.channel.report_with(FromInit::Networked, own.as_fd())?;
     }
     Ok(())
 }

@@ -194,7 +194,8 @@ pub(crate) struct Linux {
     pub(crate) personality: Option<LinuxPersonality>,
     pub(crate) intel_rdt: Option<IgnoredAny>,
     pub(crate) memory_policy: Option<MemoryPolicy>,
-    pub(crate) net_devices: Option<Map<IgnoredAny>>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) net_devices: Map<NetDevice>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -235,6 +236,12 @@ pub(crate) struct Device {
     pub(crate) file_mode: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
+pub(crate) struct NetDevice {
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -368,6 +375,7 @@ object!(
     TimeOffset,
     Device,
     MemoryPolicy,
+    NetDevice,
     Resources,
     DeviceRule,
     Pids,

@@ -81,7 +81,7 @@ pub(crate) fn document() -> Value {
                 "flags": memory_policy::flags().collect::<Vec<_>>(),
             },
             "mountExtensions": { "idmap": { "enabled": true } },
-            "netDevices": { "enabled": false },
+            "netDevices": { "enabled": true },
         },
         "annotations": {
             "io.github.seccomp.libseccomp.version": libseccomp_version(),

@@ -15,6 +15,7 @@ pub(crate) mod ids;
 pub(crate) mod mempolicy;
 pub(crate) mod mount;
 pub(crate) mod net;
+pub(crate) mod netlink;
 pub(crate) mod ns;
 pub(crate) mod path;
 pub(crate) mod pidfd;

@@ -35,6 +35,7 @@ mod memory_policy;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod overlay;
 mod pause;
 mod process;
