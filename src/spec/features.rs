@@ -86,8 +86,13 @@ pub(crate) fn document() -> Value {
         "annotations": {
             "io.github.seccomp.libseccomp.version": libseccomp_version(),
         },
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": annotations(),
     })
+}
+
+/// Every annotation of config.json that changes what this runtime does; one that ends with a dot is a prefix.
+fn annotations() -> Vec<&'static str> {
+    rootfs::overlay::ANNOTATIONS.to_vec()
 }
 
 /// Of the library linked in.
@@ -96,4 +101,67 @@ pub(crate) fn libseccomp_version() -> String {
         |_| "unknown".to_owned(),
         |version| format!("{}.{}.{}", version.major, version.minor, version.micro),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The source of every file without its tests.
+    fn sources(dir: &Path, all: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, all);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+                let text = std::fs::read_to_string(path).unwrap();
+                all.push_str(text.split("#[cfg(test)]").next().unwrap());
+            }
+        }
+    }
+
+    /// FEAT-13: the annotations named in the source are those that the document lists.
+    #[test]
+    fn every_annotation_that_is_read_is_listed() {
+        let mut source = String::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut source);
+        let listed = annotations();
+        let covers = |known: &str, key: &str| known == key || known.ends_with('.') && key.starts_with(known);
+        let owners = ["org.orlop.", "org.systemd.", "org.criu.", "run.oci.", "io.kubernetes.", "io.podman."];
+        let read: Vec<&str> = source
+            .split('"')
+            .filter(|text| owners.iter().any(|owner| text.starts_with(owner)) && !text.contains(' '))
+            .collect();
+        for key in &read {
+            // A constant that is only the beginning of others is no annotation.
+            let is_prefix = key.ends_with('.') && listed.iter().any(|known| known.starts_with(key));
+            assert!(is_prefix || listed.iter().any(|known| covers(known, key)), "{key} is not listed");
+        }
+        for known in listed {
+            assert!(read.contains(&known), "{known} is listed, and nothing reads it");
+        }
+    }
+
+    /// FEAT-07, FEAT-12
+    #[test]
+    fn versions_are_in_order_and_annotations_are_strings() {
+        let document = document();
+        let number = |name: &str| -> Vec<u32> {
+            document[name].as_str().unwrap().split('.').map(|part| part.parse().unwrap()).collect()
+        };
+        assert!(number("ociVersionMin") <= number("ociVersionMax"));
+        let annotations = document["annotations"].as_object().unwrap();
+        assert!(annotations.iter().all(|(key, value)| !key.is_empty() && value.is_string()));
+    }
+
+    /// FEAT-11
+    #[test]
+    fn no_option_of_a_file_system_is_listed() {
+        for option in rootfs::options::known() {
+            assert!(!option.contains('='), "{option}");
+            assert!(!["size", "mode", "uid", "gid", "nr_inodes", "lowerdir", "acl", "user_xattr"].contains(&&*option));
+        }
+    }
 }

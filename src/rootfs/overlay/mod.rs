@@ -24,6 +24,7 @@ use crate::sys::{self, Call as _, path};
 
 use super::idmap::Idmap;
 use super::mount::What;
+pub(crate) use annotations::ANNOTATIONS;
 use annotations::{LOWER, SIZE, UPPER, WORK, annotation};
 
 /// Longer strings fsconfig(2) does not take.
