@@ -24,6 +24,7 @@ mod exec;
 mod exec_errors;
 mod exec_inside;
 mod exec_security;
+mod features;
 mod hook_failures;
 mod hooks;
 mod idmap;
