@@ -196,6 +196,11 @@ impl Plan {
     }
 }
 
+/// The hierarchies, with the cgroups that this process is in.
+pub(crate) fn inherited() -> Result<Vec<Hierarchy>> {
+    Ok(Plan::inherited(&Layout::probe()?)?.hierarchies)
+}
+
 impl Hierarchy {
     /// The name of the mount's directory: `cpu,cpuacct`, `systemd`.
     pub(crate) fn name(&self) -> String {

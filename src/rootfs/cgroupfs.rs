@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use crate::cgroup::{Hierarchy, Version};
+use crate::cgroup::{self, Hierarchy, Version};
 use crate::error::{On as _, Result};
 use crate::sys::mount::{self as api, Attr};
 use crate::sys::{self, path};
@@ -26,7 +26,8 @@ pub(crate) fn mount(builder: &mut Builder<'_>, dest: &InRoot, attr: Attr) -> Res
     let own_namespace = builder.own_cgroup_namespace();
     let attr = if own_namespace { attr } else { attr | Attr::RDONLY };
     let target = builder.root().ensure_dir(dest, 0o755)?;
-    match builder.hierarchies() {
+    let inherited = if own_namespace { None } else { without_own(builder.hierarchies())? };
+    match inherited.as_deref().unwrap_or(builder.hierarchies()) {
         [only] if only.version == Version::V2 => {
             let tree = view(only, own_namespace, attr).on(dest)?;
             api::move_mount(tree.as_fd(), target.as_fd()).on(dest)
@@ -40,6 +41,14 @@ pub(crate) fn mount(builder: &mut Builder<'_>, dest: &InRoot, attr: Attr) -> Res
             }
             change(base.as_fd(), Change { set: attr, clear: Attr::empty() }, false).on(dest)
         }
+    }
+}
+
+/// Where a plain user's container stays that none could be made for: in the cgroups of its creator.
+fn without_own(hierarchies: &[Hierarchy]) -> Result<Option<Vec<Hierarchy>>> {
+    match hierarchies.first() {
+        Some(first) if !first.dir.exists() => cgroup::inherited().map(Some),
+        _ => Ok(None),
     }
 }
 

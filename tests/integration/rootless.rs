@@ -228,6 +228,19 @@ fn cgroups() {
     command(&bundle, &["--rootless", "true", "run", &bundle.id]).success();
 }
 
+/// MNT-91: then a cgroup mount shows the cgroups the container has stayed in, also in the host's cgroup namespace.
+#[test]
+fn cgroup_mount() {
+    let mut bundle =
+        bundle("grep -c . /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs 2>/dev/null | head -n 1");
+    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["rprivate", "nosuid", "noexec", "nodev", "relatime", "ro"]);
+    let own = output(&bundle);
+    assert!(own.contains("/cgroup.procs:"), "{own}");
+    bundle.share("cgroup");
+    let inherited = output(&bundle);
+    assert!(inherited.contains("/cgroup.procs:"), "{inherited}");
+}
+
 /// What only root can do is refused with the reason.
 #[test]
 fn beyond_a_plain_users_rights() {
