@@ -30,6 +30,8 @@
 //! ```text
 //! start                                     init
 //!   connects to start.sock ───────────────▶   startContainer hooks
+//!                                    (◀──── Loading
+//!   Watched ──────────────────────────────▶   if the filter has a listener)
 //!                                     ◀──── Executing
 //!                                             filter, execve closes the socket: end of file
 //!   poststart hooks                   ◀──── (Failed, if there is no execve)
@@ -56,6 +58,8 @@ pub(crate) enum ToInit {
     HooksDone = b'h',
     Filter = b'f',
     Committed = b'c',
+    /// Init's system calls are traced, until its filter is loaded.
+    Watched = b'w',
 }
 
 /// From init to parent, or to `start`.
@@ -67,6 +71,8 @@ pub(crate) enum FromInit {
     RootfsBuilt = b'r',
     Ready = b'y',
     Executing = b'x',
+    /// About to load a filter with a listener (`seccomp::listener`).
+    Loading = b'l',
     /// From the relay, with init's pid and pidfd.
     Relayed = b'p',
     Failed = b'!',
@@ -170,7 +176,9 @@ impl Channel {
         let Some((tag, text)) = buffer[..length].split_first() else {
             return Ok(None);
         };
-        for message in [FromInit::Networked, FromInit::RootfsBuilt, FromInit::Ready, FromInit::Executing] {
+        for message in
+            [FromInit::Networked, FromInit::RootfsBuilt, FromInit::Ready, FromInit::Executing, FromInit::Loading]
+        {
             if *tag == message as u8 && text.is_empty() {
                 return Ok(Some((message, fds)));
             }

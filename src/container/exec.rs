@@ -6,7 +6,7 @@
 //! Nothing is recorded of it: it is its caller's child, and ends with the container. Nothing is
 //! locked either, because a container that hinders its exec must not hinder its delete.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use nix::sched::CloneFlags;
 
 use super::attend::{Attendant, take_signals};
 use super::create::InitGuard;
-use super::{Container, ContainerId, Status, kill};
+use super::{Container, ContainerId, Record, Status, kill};
 use crate::cgroup::{Cgroup, Entrance, Sub};
 use crate::error::{Error, On as _, Property, Result};
 use crate::host::Host;
@@ -24,7 +24,8 @@ use crate::namespace::Namespaces;
 use crate::namespace::enter::Launch;
 use crate::namespace::running::Running;
 use crate::process::{self, overrides::Overrides};
-use crate::seccomp::{self, Filter};
+use crate::seccomp::listener::Target;
+use crate::seccomp::{self, Filter, Listener};
 use crate::spec::{self, Config, Process};
 use crate::sync::{self, Channel, FromInit};
 use crate::sys::clone::{self, ChildOf, clone3};
@@ -55,7 +56,8 @@ pub(crate) enum Source {
 /// Returns the exit status of the process: 128 + n if signal n ended it; 0 if detached.
 pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
     let container = Container::find(&options.root, &options.id)?;
-    let (pid, init) = container.enterable(options.ignore_paused)?;
+    let status = container.status()?;
+    let (pid, init) = container.enterable(status, options.ignore_paused)?;
     let config = container.config()?;
     let plan = without_repetition(&options.source, || Plan::compile(config, &container, &options.source))?;
     let running = Running::of(init.as_fd(), pid, &plan.namespaces)?;
@@ -67,6 +69,8 @@ pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
         running: &running,
         cgroup: &cgroup,
         init: pid,
+        record: &container.record,
+        status,
         subs: &options.cgroups,
         console: console.as_ref(),
         preserve_fds: options.preserve_fds,
@@ -87,9 +91,8 @@ pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
 
 impl Container {
     /// Its first process, if another one may be put beside it: it need not have been started.
-    fn enterable(&self, ignore_paused: bool) -> Result<(i32, OwnedFd)> {
+    fn enterable(&self, status: Status, ignore_paused: bool) -> Result<(i32, OwnedFd)> {
         let refuse = |why: &str| Err(Error::state(&self.record.id, format!("cannot exec in a {why}")));
-        let status = self.status()?;
         let frozen = match status {
             Status::Created => Cgroup::open(&self.record.cgroup).is_frozen()?,
             status => status == Status::Paused,
@@ -125,6 +128,7 @@ struct Plan {
     namespaces: Namespaces,
     process: process::Plan,
     filter: Option<Filter>,
+    listener: Option<Listener>,
     keyring: Option<ContainerId>,
 }
 
@@ -135,6 +139,7 @@ impl Plan {
         let filter = config.linux.seccomp.as_deref().map(seccomp::Plan::compile).transpose()?;
         let id = ContainerId::new(&container.record.id)?;
         Ok(Self {
+            listener: filter.as_ref().and_then(|plan| plan.listener()).cloned(),
             process: process::Plan::compile(&process, &config.linux, &namespaces, &Host::new())?,
             namespaces,
             filter: filter.map(|plan| plan.build()).transpose()?,
@@ -175,6 +180,8 @@ struct Start<'a> {
     running: &'a Running<'a>,
     cgroup: &'a Cgroup,
     init: i32,
+    record: &'a Record,
+    status: Status,
     subs: &'a [Sub],
     console: Option<&'a Console>,
     preserve_fds: u32,
@@ -213,10 +220,19 @@ impl Start<'_> {
                     Launch::Direct => (guard, pidfd),
                     Launch::Relay => guard.relayed(&parent)?,
                 };
+                self.hand_over_listener(&process, pidfd.as_fd(), &parent)?;
                 await_program(&mut process, &parent)?;
                 Ok((process, pidfd))
             }
         }
+    }
+
+    /// To the agent of the container's profile, if it has one.
+    fn hand_over_listener(&self, process: &InitGuard, pidfd: BorrowedFd<'_>, channel: &Channel) -> Result<()> {
+        let Some(listener) = &self.plan.listener else { return Ok(()) };
+        let state = self.record.state(self.status, Some(self.init));
+        let target = Target { pid: process.pid.as_raw(), pidfd, channel };
+        listener.hand_over(target, &self.record.bundle, state)
     }
 
     /// On v2, a cgroup that passes controllers on to those below it takes nobody in (EBUSY). A

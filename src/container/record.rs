@@ -12,6 +12,7 @@ use crate::cgroup;
 use crate::clock::Utc;
 use crate::hooks::Hook;
 use crate::plan::Plan;
+use crate::seccomp::Listener;
 use crate::spec::map::Map;
 use crate::spec::{self, Config};
 
@@ -42,6 +43,9 @@ pub(crate) struct Record {
     /// Until init is known: where the cgroup is going to be.
     pub(crate) cgroup: cgroup::Record,
     pub(crate) hooks: LaterHooks,
+    /// Who `start` gives the seccomp listener to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) listener: Option<Listener>,
 }
 
 /// The hooks that run after `create`.
@@ -96,6 +100,7 @@ impl Record {
             keyring: plan.keyring,
             cgroup: plan.cgroup.record(),
             hooks: LaterHooks { poststart: plan.hooks.poststart.clone(), poststop: plan.hooks.poststop.clone() },
+            listener: plan.seccomp.as_ref().and_then(|seccomp| seccomp.listener()).cloned(),
         }
     }
 
@@ -155,6 +160,7 @@ pub(super) fn fixture(init: Option<Init>) -> Record {
         keyring: true,
         cgroup: cgroup::Record::default(),
         hooks: LaterHooks::default(),
+        listener: None,
     }
 }
 

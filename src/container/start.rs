@@ -2,12 +2,17 @@
 //!
 //! Runs in: parent · runtime.md#start, RT-26…RT-30, RT-47…RT-50
 
+use std::os::fd::AsFd as _;
+
 use crate::cgroup::Cgroup;
 use crate::error::{Error, On as _, Result};
 use crate::hooks::{self, Moment};
+use crate::seccomp::Listener;
+use crate::seccomp::listener::Target;
 use crate::sync::{Channel, FromInit};
-use crate::sys::socket;
+use crate::sys::{pidfd, socket};
 
+use super::kill::open_init;
 use super::state::START_SOCKET;
 use super::{Container, Status};
 
@@ -52,7 +57,11 @@ impl Container {
 
     fn let_go(&self) -> Result<()> {
         let socket = socket::connect(self.dir.fd(), START_SOCKET).on(START_SOCKET)?;
-        await_program(&Channel::new(socket)).map_err(|error| Cgroup::open(&self.record.cgroup).explain(error))?;
+        let channel = Channel::new(socket);
+        if let Some(listener) = &self.record.listener {
+            self.hand_over(listener, &channel)?;
+        }
+        await_program(&channel).map_err(|error| Cgroup::open(&self.record.cgroup).explain(error))?;
         self.dir.unlink(START_SOCKET)?;
         let hooks = &self.record.hooks.poststart;
         if hooks.is_empty() {
@@ -61,11 +70,26 @@ impl Container {
         let state = self.record.document(Status::Running, self.record.init.map(|init| init.pid));
         hooks::run(hooks, &Moment::runtime(&state, &self.record.bundle))
     }
+
+    /// The seccomp listener, to its agent. Without an agent the container cannot go on (LNX-133).
+    fn hand_over(&self, listener: &Listener, channel: &Channel) -> Result<()> {
+        let init = self.record.init.ok_or_else(died)?;
+        let pidfd = open_init(init)?.ok_or_else(died)?;
+        let state = self.record.state(Status::Created, Some(init.pid));
+        let target = Target { pid: init.pid, pidfd: pidfd.as_fd(), channel };
+        listener.hand_over(target, &self.record.bundle, state).inspect_err(|_| {
+            // It may be dead already.
+            let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+        })
+    }
+}
+
+fn died() -> Error {
+    Error::other("init died before it became the container's program")
 }
 
 /// The end of file after `Executing` is the close-on-exec of a successful execve.
 fn await_program(channel: &Channel) -> Result<()> {
-    let died = || Error::other("init died before it became the container's program");
     match channel.next()? {
         Some(FromInit::Executing) => {}
         _ => return Err(died()),

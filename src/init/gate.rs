@@ -15,7 +15,7 @@ use crate::container::Status;
 use crate::error::{Error, For as _, On as _, Property, Result};
 use crate::hooks::{self, Moment};
 use crate::process;
-use crate::seccomp::Filter;
+use crate::seccomp::{self, Filter};
 use crate::sync::{Channel, FromInit};
 use crate::sys::clone::exit_now;
 use crate::sys::exec::Image;
@@ -99,6 +99,9 @@ pub(super) fn become_program(
         sys::signal::reset();
         // execve could be led through /proc/self/fd to whatever is open (CVE-2024-21626).
         sys::fd::close_all_but(3 + preserve_fds, channel.fd()).on("descriptors")?;
+        if filter.is_some_and(Filter::has_listener) {
+            seccomp::listener::await_watcher(channel, process.caller_is_root)?;
+        }
         channel.report(FromInit::Executing)?;
         match filter {
             Some(filter) => filter.load().property(Property::of("linux.seccomp")),

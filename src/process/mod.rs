@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     prioritised_outside: bool,
     memory_policy: Option<memory_policy::Plan>,
     pub(crate) no_new_privileges: bool,
+    /// Root at least of the user namespace that orlop was called in.
+    pub(crate) caller_is_root: bool,
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) terminal: Option<terminal::Plan>,
 }
@@ -75,6 +77,7 @@ impl Plan {
             prioritised_outside: (process.scheduler.is_some() || process.io_priority.is_some()) && is_host_root(),
             memory_policy: linux.memory_policy.as_ref().map(memory_policy::Plan::compile).transpose()?,
             no_new_privileges: process.no_new_privileges,
+            caller_is_root: host.is_root(),
             oom_score_adj: process.oom_score_adj.map(compile_oom_score_adj).transpose()?,
             terminal: process.terminal.then(|| terminal::Plan::compile(process.console_size, process.user.uid)),
         })

@@ -12,10 +12,10 @@ use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilter
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
 
-use super::{Filter, instructions, ranges};
+use super::{Filter, Listener, instructions, ranges};
 use crate::error::{Error, Property, Result};
 use crate::spec::object::object;
-use crate::sys::Call as _;
+use crate::sys::{self, Call as _};
 
 /// `linux.seccomp` as written. Names stay text, as libseccomp's names are the spec's.
 #[derive(Deserialize)]
@@ -57,6 +57,7 @@ pub(super) struct Profile {
     architectures: Vec<ScmpArch>,
     flags: u32,
     rules: Vec<Rule>,
+    pub(super) listener: Option<Listener>,
     /// Names that libseccomp does not know.
     pub(super) unknown: Vec<String>,
 }
@@ -81,11 +82,13 @@ impl Profile {
             architectures: architectures(seccomp.architectures.as_deref().unwrap_or_default())?,
             flags: flags(seccomp.flags.as_deref())?,
             rules: Vec::new(),
+            listener: None,
             unknown: Vec::new(),
         };
         for (index, syscall) in seccomp.syscalls.iter().flatten().enumerate() {
             profile.add(Property::at("linux.seccomp.syscalls", index), syscall)?;
         }
+        profile.set_listener(seccomp)?;
         profile.context()?;
         Ok(profile)
     }
@@ -124,6 +127,28 @@ impl Profile {
         Ok(())
     }
 
+    /// LNX-134: only a profile that notifies has a listener; and it needs one.
+    fn set_listener(&mut self, seccomp: Seccomp) -> Result<()> {
+        let notifies = [self.default].into_iter().chain(self.rules.iter().map(|rule| rule.action));
+        if !notifies.into_iter().any(|action| action == ScmpAction::Notify) {
+            self.flags &= !WAIT_KILLABLE_RECV;
+            return Ok(());
+        }
+        let property = Property::of("linux.seccomp.listenerPath");
+        let path = seccomp.listener_path.filter(|path| !path.is_empty());
+        let path = path.ok_or_else(|| property.invalid("is missing, and SCMP_ACT_NOTIFY needs it"))?;
+        if path.contains('\0') {
+            return Err(property.invalid("has a NUL byte"));
+        }
+        self.flags |= libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32;
+        if !sys::seccomp::knows_flags(self.flags)? {
+            let flag = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs Linux 5.19";
+            return Err(Property::of("linux.seccomp.flags").unsupported(flag));
+        }
+        self.listener = Some(Listener::new(path, seccomp.listener_metadata));
+        Ok(())
+    }
+
     /// libseccomp's filter without its rules. Its native architecture is always part of it.
     fn context(&self) -> Result<ScmpFilterContext> {
         let default = Property::of("linux.seccomp.defaultAction");
@@ -146,7 +171,7 @@ impl Profile {
             let needs = format!("its filter has {} instructions, the kernel takes 4096", program.len());
             return Err(SECCOMP.unsupported(needs));
         }
-        Ok(Filter { flags: self.flags, program, unknown: self.unknown.clone() })
+        Ok(Filter { flags: self.flags, program, listener: self.listener.clone(), unknown: self.unknown.clone() })
     }
 
     pub(super) fn libseccomp_program(&self) -> Result<Vec<sock_filter>> {
@@ -205,7 +230,6 @@ fn action(property: Property, name: &str, errno_property: Property, errno: Optio
     };
     match action {
         Err(_) => Err(property.invalid(format!("{name:?} is no seccomp action"))),
-        Ok(ScmpAction::Notify) => Err(property.unsupported("SCMP_ACT_NOTIFY")),
         Ok(action @ (ScmpAction::Errno(_) | ScmpAction::Trace(_))) => Ok(action),
         Ok(_) if errno.is_some() => Err(errno_property.invalid(format!("{name} takes no errno"))),
         Ok(action) => Ok(action),
@@ -232,13 +256,17 @@ fn flags(names: Option<&[String]>) -> Result<u32> {
         flags |= match name.as_str() {
             "SECCOMP_FILTER_FLAG_LOG" => libc::SECCOMP_FILTER_FLAG_LOG as u32,
             "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32,
-            // Init has no other threads to synchronise, and without a listener nobody waits for one.
-            "SECCOMP_FILTER_FLAG_TSYNC" | "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => 0,
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => WAIT_KILLABLE_RECV,
+            // Init has no other threads to synchronise.
+            "SECCOMP_FILTER_FLAG_TSYNC" => 0,
             _ => return Err(Property::at("linux.seccomp.flags", index).invalid(format!("{name:?} is unknown"))),
         };
     }
     Ok(flags)
 }
+
+/// Goes with a listener only.
+const WAIT_KILLABLE_RECV: u32 = libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV as u32;
 
 /// LNX-140
 fn condition(property: Property, index: usize, arg: &Arg) -> Result<ScmpArgCompare> {

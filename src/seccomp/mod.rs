@@ -8,6 +8,7 @@
 
 mod cache;
 mod compile;
+pub(crate) mod listener;
 mod ranges;
 
 use libc::sock_filter;
@@ -18,6 +19,7 @@ use crate::error::Result;
 use crate::sys;
 use cache::{Cache, Key};
 use compile::Profile;
+pub(crate) use listener::Listener;
 use ranges::Outcome;
 
 /// A profile that passed every check, or the filter that one like it became earlier.
@@ -63,6 +65,14 @@ impl Plan {
         }
     }
 
+    /// Who answers notifications, if the profile asks for any (LNX-134).
+    pub(crate) fn listener(&self) -> Option<&Listener> {
+        match &self.source {
+            Source::Cached(filter) => filter.listener.as_ref(),
+            Source::Profile(profile) => profile.listener.as_ref(),
+        }
+    }
+
     /// The filter, if nothing needs to be built.
     pub(crate) fn ready(&self) -> Option<&Filter> {
         match &self.source {
@@ -101,6 +111,8 @@ pub(crate) struct Filter {
     /// SECCOMP_FILTER_FLAG_*
     flags: u32,
     program: Vec<sock_filter>,
+    /// With it, loading makes a descriptor.
+    listener: Option<Listener>,
     /// Names in the profile that were skipped.
     unknown: Vec<String>,
 }
@@ -116,6 +128,10 @@ impl Filter {
         }
     }
 
+    pub(crate) fn has_listener(&self) -> bool {
+        self.listener.is_some()
+    }
+
     /// The errno with which this filter makes every execve fail, if it does.
     fn refusal_of_execve(&self) -> Option<Errno> {
         match ranges::outcome(&self.program, NATIVE?, libc::SYS_execve as u32) {
@@ -126,7 +142,8 @@ impl Filter {
         }
     }
 
-    /// Flags, number of instructions, instructions, unknown names, one per line; for init and the cache.
+    /// Flags, number of instructions, instructions, length of the listener, which is JSON, and the
+    /// unknown names, one per line; for init and the cache.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(8 + 8 * self.program.len());
         bytes.extend(self.flags.to_ne_bytes());
@@ -136,6 +153,10 @@ impl Filter {
             bytes.extend([instruction.jt, instruction.jf]);
             bytes.extend(instruction.k.to_ne_bytes());
         }
+        let listener =
+            self.listener.as_ref().and_then(|listener| serde_json::to_vec(listener).ok()).unwrap_or_default();
+        bytes.extend((listener.len() as u32).to_ne_bytes());
+        bytes.extend(listener);
         bytes.extend(self.unknown.join("\n").into_bytes());
         bytes
     }
@@ -144,10 +165,13 @@ impl Filter {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (flags, rest) = bytes.split_first_chunk()?;
         let (count, rest) = rest.split_first_chunk()?;
-        let (program, unknown) = rest.split_at_checked((u32::from_ne_bytes(*count) as usize).checked_mul(8)?)?;
+        let (program, rest) = rest.split_at_checked((u32::from_ne_bytes(*count) as usize).checked_mul(8)?)?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (listener, unknown) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize)?;
         Some(Self {
             flags: u32::from_ne_bytes(*flags),
             program: instructions(program),
+            listener: if listener.is_empty() { None } else { Some(serde_json::from_slice(listener).ok()?) },
             unknown: std::str::from_utf8(unknown).ok()?.lines().map(String::from).collect(),
         })
     }

@@ -110,7 +110,7 @@ fn ranges_do_what_the_list_did() {
             {"index": 1, "value": 0x1_0000_0003_u64, "op": "SCMP_CMP_EQ"}]}));
     }
     let whole = compile(&profile).unwrap();
-    let theirs = Filter { flags: 0, program: whole.libseccomp_program().unwrap(), unknown: vec![] };
+    let theirs = Filter { flags: 0, program: whole.libseccomp_program().unwrap(), listener: None, unknown: vec![] };
     let ours = whole.build().unwrap();
     assert!(ours.program.len() * 3 < theirs.program.len() * 2, "{} {}", ours.program.len(), theirs.program.len());
     let arguments = [0, 4, 5, 6, 7, 0x1_0000_0003, 0x1_0000_0006, u64::MAX];
@@ -273,6 +273,25 @@ fn flags() {
     assert_eq!(flags(json!(["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"])), 0);
 }
 
+/// LNX-129, LNX-134, LNX-138: a listener, its path and its flag are for profiles that notify.
+#[test]
+fn listeners() {
+    let flags = json!(["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]);
+    let with = |action: &str| {
+        build(&json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": flags, "listenerPath": "/run/agent",
+            "listenerMetadata": "for\0you", "syscalls": [{"names": ["read"], "action": action}]}))
+    };
+    let filter = with("SCMP_ACT_NOTIFY");
+    assert_eq!(native(&filter, "read", [0; 6]), 0x7fc0_0000);
+    assert_eq!((filter.flags, filter.has_listener()), (0x28, true));
+    assert_eq!(filter.listener, Some(Listener::new("/run/agent".into(), Some("for\0you".into()))));
+    assert_eq!(Filter::from_bytes(&filter.to_bytes()), Some(filter));
+    let filter = with("SCMP_ACT_LOG");
+    assert_eq!((filter.flags, filter.has_listener()), (0, false));
+    let all = build(&json!({"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "agent"}));
+    assert_eq!((native(&all, "execve", [0; 6]), native(&all, "read", [0; 6])), (0x7fc0_0000, 0x7fc0_0000));
+}
+
 /// LNX-126…129, LNX-136…140
 #[test]
 fn errors_name_the_property() {
@@ -292,7 +311,7 @@ fn errors_name_the_property() {
         ),
         (
             error(&json!({"defaultAction": "SCMP_ACT_NOTIFY"})),
-            "linux.seccomp.defaultAction: not supported: SCMP_ACT_NOTIFY",
+            "linux.seccomp.listenerPath: is missing, and SCMP_ACT_NOTIFY needs it",
         ),
         (
             error(&json!({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1})),
@@ -330,7 +349,7 @@ fn errors_name_the_property() {
         ),
         (
             rule(json!({"names": ["read"], "action": "SCMP_ACT_NOTIFY"})),
-            "linux.seccomp.syscalls[1].action: not supported: SCMP_ACT_NOTIFY",
+            "linux.seccomp.listenerPath: is missing, and SCMP_ACT_NOTIFY needs it",
         ),
         (
             rule(json!({"names": ["read"], "action": "SCMP_ACT_KILL", "errnoRet": 1})),

@@ -20,6 +20,12 @@ pub(crate) fn open(pid: i32) -> Result<OwnedFd> {
     }
 }
 
+/// A copy of one of its descriptors (Linux 5.6). Needs the rights of a debugger (ptrace(2)).
+pub(crate) fn getfd(pidfd: BorrowedFd<'_>, number: i32) -> Result<OwnedFd> {
+    // SAFETY: takes integers and makes a descriptor.
+    fd::own(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) }, "pidfd_getfd")
+}
+
 /// Sends a signal, which may be a real-time one; 0 only asks whether that would be allowed.
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();

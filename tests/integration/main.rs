@@ -49,6 +49,7 @@ mod rootless;
 mod run;
 mod scheduler;
 mod seccomp;
+mod seccomp_notify;
 mod security;
 mod state;
 mod sysctl;

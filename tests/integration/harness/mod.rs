@@ -1,6 +1,7 @@
 //! What the tests have in common: bundles, the runtime's commands, containers that clean up after
 //! themselves, and views of the host.
 
+pub(crate) mod agent;
 pub(crate) mod bundle;
 pub(crate) mod cgroup;
 pub(crate) mod container;
