@@ -54,7 +54,8 @@ object!(Seccomp, Syscall, Arg);
 #[derive(Debug)]
 pub(super) struct Profile {
     default: ScmpAction,
-    architectures: Vec<ScmpArch>,
+    /// With their names, for messages.
+    architectures: Vec<(String, ScmpArch)>,
     flags: u32,
     rules: Vec<Rule>,
     pub(super) listener: Option<Listener>,
@@ -153,10 +154,11 @@ impl Profile {
     fn context(&self) -> Result<ScmpFilterContext> {
         let default = Property::of("linux.seccomp.defaultAction");
         let mut context = ScmpFilterContext::new(self.default).map_err(|error| refused(default, &error))?;
-        for (index, &architecture) in self.architectures.iter().enumerate() {
+        for (index, (name, architecture)) in self.architectures.iter().enumerate() {
+            let property = Property::at("linux.seccomp.architectures", index);
             context
-                .add_arch(architecture)
-                .map_err(|error| refused(Property::at("linux.seccomp.architectures", index), &error))?;
+                .add_arch(*architecture)
+                .map_err(|error| property.unsupported(format!("{} refuses {name}: {error}", libseccomp_version())))?;
         }
         // Its own binary search, instead of a list, which is faster to rewrite and, should that fail, to run.
         context.set_ctl_optimize(2).map_err(|error| refused(SECCOMP, &error))?;
@@ -237,9 +239,9 @@ fn action(property: Property, name: &str, errno_property: Property, errno: Optio
 }
 
 /// LNX-128
-fn architectures(names: &[String]) -> Result<Vec<ScmpArch>> {
+fn architectures(names: &[String]) -> Result<Vec<(String, ScmpArch)>> {
     let parse = |(index, name): (usize, &String)| {
-        name.parse().map_err(|_| {
+        name.parse().map(|architecture| (name.clone(), architecture)).map_err(|_| {
             let property = Property::at("linux.seccomp.architectures", index);
             property.invalid(format!("{name:?} is no architecture"))
         })
@@ -290,8 +292,11 @@ fn tests_one_argument_twice(args: &[Arg]) -> bool {
 }
 
 fn refused(property: Property, error: &SeccompError) -> Error {
-    let version = ScmpVersion::current().map_or_else(|_| String::new(), |version| format!(" {version}"));
-    property.unsupported(format!("libseccomp{version} refuses it: {error}"))
+    property.unsupported(format!("{} refuses it: {error}", libseccomp_version()))
+}
+
+fn libseccomp_version() -> String {
+    ScmpVersion::current().map_or_else(|_| "libseccomp".to_owned(), |version| format!("libseccomp {version}"))
 }
 
 /// Before 2.6 libseccomp exports to a descriptor only.

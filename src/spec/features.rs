@@ -13,13 +13,14 @@ use crate::rootfs;
 const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
 
-const ACTIONS: [&str; 8] = [
+const ACTIONS: [&str; 9] = [
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_ERRNO",
     "SCMP_ACT_KILL",
     "SCMP_ACT_KILL_PROCESS",
     "SCMP_ACT_KILL_THREAD",
     "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
     "SCMP_ACT_TRACE",
     "SCMP_ACT_TRAP",
 ];
@@ -41,15 +42,13 @@ const ARCHITECTURES: [&str; 10] = [
     "SCMP_ARCH_X86_64",
 ];
 
-/// The last one is about notifications, which are not supported.
-const KNOWN_FLAGS: [&str; 4] = [
+/// All that the spec knows.
+const FLAGS: [&str; 4] = [
     "SECCOMP_FILTER_FLAG_TSYNC",
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     "SECCOMP_FILTER_FLAG_LOG",
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 ];
-const SUPPORTED_FLAGS: [&str; 3] =
-    ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_LOG"];
 
 /// The document, valid against the spec's features-schema.json (FEAT-32).
 pub(crate) fn document() -> Value {
@@ -70,8 +69,8 @@ pub(crate) fn document() -> Value {
                 "actions": ACTIONS,
                 "operators": OPERATORS,
                 "archs": ARCHITECTURES,
-                "knownFlags": KNOWN_FLAGS,
-                "supportedFlags": SUPPORTED_FLAGS,
+                "knownFlags": FLAGS,
+                "supportedFlags": FLAGS,
             },
             "apparmor": { "enabled": false },
             "selinux": { "enabled": false },
