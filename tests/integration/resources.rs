@@ -129,6 +129,30 @@ fn huge_pages() {
     }
 }
 
+/// LNX-89, LNX-90: on a hybrid host whose version 2 has the huge pages, a mount namespace makes it the only version.
+#[test]
+fn huge_pages_of_a_hybrid_host() {
+    let Some(point) = cgroup::hierarchies().get("").filter(|_| !cgroup::is_v2()) else {
+        skip!("no hybrid cgroups here")
+    };
+    if !read(point, "cgroup.controllers").contains("hugetlb") {
+        skip!("version 2 has no hugetlb controller here");
+    }
+    let mut bundle = Bundle::with_script("echo hi");
+    let own = "exec unshare --mount sh -c 'mount --bind /sys/fs/cgroup/unified /sys/fs/cgroup && exec \"$0\" \"$@\"' \"$0\" \"$@\"";
+    let (seen, dir) = (bundle.scratch().dir.join("seen"), format!("/sys/fs/cgroup/{}", bundle.tag()));
+    bundle.hook("createRuntime", &format!("cat {dir}/hugetlb.2MB.max {dir}/hugetlb.2MB.rsvd.max > {}", seen.display()));
+    bundle.set("/linux/resources", json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 6 << 20}]}));
+    assert_eq!(bundle.run_after(own, &[]).success().stdout, "hi\n");
+    assert_eq!(std::fs::read_to_string(&seen).unwrap(), "6291456\n6291456\n");
+    bundle.set("/linux/resources", json!({"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}));
+    bundle.run_after(own, &[]).failure(&["linux.resources.hugepageLimits[0]", "hugetlb.3MB.max", "no such file"]);
+    // A controller that this version does not have.
+    bundle.set("/linux/resources", json!({"pids": {"limit": 5}}));
+    bundle.run_after(own, &[]).failure(&["linux.resources.pids.limit", "pids controller"]);
+    bundle.assert_clean();
+}
+
 /// LNX-90: the limit bites: a mapping above it fails, one below does not.
 #[test]
 fn huge_pages_limited() {

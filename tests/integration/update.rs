@@ -209,7 +209,9 @@ impl Loop {
         let (major, minor) = self.numbers();
         bundle.push("/linux/devices", json!({"path": "/dev/disk", "type": "b", "major": major, "minor": minor}));
         let rule = json!({"allow": true, "type": "b", "major": major, "minor": minor, "access": "rw"});
-        bundle.push("/linux/resources/devices", json!({"allow": false})).push("/linux/resources/devices", rule);
+        bundle
+            .push("/linux/resources/devices", json!({"allow": false, "access": "rwm"}))
+            .push("/linux/resources/devices", rule);
     }
 }
 
