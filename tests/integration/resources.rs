@@ -139,7 +139,8 @@ fn huge_pages_of_a_hybrid_host() {
         skip!("version 2 has no hugetlb controller here");
     }
     let mut bundle = Bundle::with_script("echo hi");
-    let own = "exec unshare --mount sh -c 'mount --bind /sys/fs/cgroup/unified /sys/fs/cgroup && exec \"$0\" \"$@\"' \"$0\" \"$@\"";
+    let mount = format!("mount --bind {} /sys/fs/cgroup", point.display());
+    let own = &format!("exec unshare --mount sh -c '{mount} && exec \"$0\" \"$@\"' \"$0\" \"$@\"");
     let (seen, dir) = (bundle.scratch().dir.join("seen"), format!("/sys/fs/cgroup/{}", bundle.tag()));
     bundle.hook("createRuntime", &format!("cat {dir}/hugetlb.2MB.max {dir}/hugetlb.2MB.rsvd.max > {}", seen.display()));
     bundle.set("/linux/resources", json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 6 << 20}]}));
