@@ -10,6 +10,7 @@ mod error;
 mod hooks;
 mod host;
 mod init;
+mod intel_rdt;
 mod log;
 mod memory_policy;
 mod mountinfo;

@@ -15,6 +15,7 @@ use crate::container::{ContainerId, CreateOptions};
 use crate::error::{Property, Result};
 use crate::hooks::Hooks;
 use crate::host::Host;
+use crate::intel_rdt;
 use crate::namespace::Namespaces;
 use crate::namespace::enter::Launch;
 use crate::net_devices;
@@ -41,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) hooks: Hooks,
     pub(crate) sysctl: Vec<sysctl::Step>,
     pub(crate) net_devices: net_devices::Plan,
+    pub(crate) intel_rdt: Option<intel_rdt::Plan>,
     pub(crate) names: Names,
     /// Init gets a session keyring of its own.
     pub(crate) keyring: bool,
@@ -56,7 +58,6 @@ pub(crate) struct Names {
 
 impl Plan {
     pub(crate) fn compile(config: &Config, host: &Host, options: &CreateOptions) -> Result<Self> {
-        refuse_what_is_missing(config)?;
         check_annotations(config)?;
         let linux = &config.linux;
         let namespaces = Namespaces::compile(linux)?;
@@ -78,6 +79,11 @@ impl Plan {
             hooks: Hooks::compile(&config.hooks)?,
             sysctl: sysctl::compile(config, &namespaces)?,
             net_devices: net_devices::Plan::compile(&linux.net_devices, &namespaces)?,
+            intel_rdt: linux
+                .intel_rdt
+                .as_ref()
+                .map(|rdt| intel_rdt::Plan::compile(rdt, &options.id, intel_rdt::root))
+                .transpose()?,
             names: Names::compile(config, &namespaces)?,
             namespaces,
             keyring: !options.no_new_keyring,
@@ -130,16 +136,6 @@ fn switch(namespaces: &Namespaces, options: &CreateOptions) -> Switch {
         Switch::Move
     } else {
         Switch::Pivot
-    }
-}
-
-/// Valid, but not implemented yet, and so not passed over in silence (VAL-04).
-fn refuse_what_is_missing(config: &Config) -> Result<()> {
-    let linux = &config.linux;
-    let given = [("linux.intelRdt", linux.intel_rdt.is_some())];
-    match given.into_iter().find(|(_, given)| *given) {
-        Some((property, _)) => Err(Property::of(property).unsupported("this version of orlop cannot apply it yet")),
-        None => Ok(()),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::error::{Error, For as _, On as _, Property, Result};
 use crate::hooks::{self, Moment};
 use crate::host::Host;
 use crate::init;
+use crate::intel_rdt;
 use crate::namespace::Joined;
 use crate::namespace::enter::{Detour, Launch};
 use crate::net_devices;
@@ -114,6 +115,11 @@ impl Creation<'_> {
         };
         let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
         let devices = self.serve(&mut init, &channel, &cgroup, rendezvous).map_err(|error| cgroup.explain(error))?;
+        let classes = self.plan.intel_rdt.as_ref().map(intel_rdt::Plan::make).transpose()?;
+        if let Some(classes) = &classes {
+            classes.join(init.pid)?;
+            self.record.intel_rdt = Some(classes.record());
+        }
         self.record.init = Some(Init { pid: init.pid.as_raw(), start_time: start_time(init.pid.as_raw())? });
         self.record.cgroup = cgroup.record();
         dir.save(&self.record)?;
@@ -126,6 +132,9 @@ impl Creation<'_> {
         dir.keep();
         if let Some(devices) = devices {
             devices.keep();
+        }
+        if let Some(classes) = classes {
+            classes.keep();
         }
         init.keep();
         Ok(Created { container: Container { dir, record: self.record.clone() }, pidfd, terminal })

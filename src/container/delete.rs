@@ -17,6 +17,7 @@ use super::{Container, ContainerId, StateDir, Status, kill, layers};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, On as _, Result};
 use crate::hooks::{self, Moment};
+use crate::intel_rdt;
 use crate::sys::pidfd;
 
 /// How long a killed process may take to go: one that is in the kernel dies when it comes back.
@@ -79,6 +80,7 @@ impl Container {
         self.end(&cgroup)?;
         self.dir.unlink(START_SOCKET)?;
         cgroup.remove()?;
+        self.record.intel_rdt.as_ref().map_or(Ok(()), intel_rdt::Record::remove)?;
         // The container's resources are gone. Its record still is there while the hooks run: if they
         // are interrupted, another delete runs them.
         let state = self.record.document(Status::Stopped, None);

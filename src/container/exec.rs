@@ -64,6 +64,10 @@ pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
     let cgroup = Cgroup::open(&container.record.cgroup);
     let console = Console::prepare(plan.process.terminal.as_ref(), options.console_socket.as_deref(), !options.detach)?;
     let signals = if options.detach { None } else { Some(take_signals().on("signals")?) };
+    if let Some(classes) = &container.record.intel_rdt {
+        // What a process starts is born in its class.
+        classes.join(nix::unistd::getpid())?;
+    }
     let start = Start {
         plan: &plan,
         running: &running,

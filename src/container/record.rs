@@ -11,6 +11,7 @@ use super::{CreateOptions, Status};
 use crate::cgroup;
 use crate::clock::Utc;
 use crate::hooks::Hook;
+use crate::intel_rdt;
 use crate::plan::Plan;
 use crate::seccomp::Listener;
 use crate::spec::map::Map;
@@ -42,6 +43,9 @@ pub(crate) struct Record {
     pub(crate) keyring: bool,
     /// Until init is known: where the cgroup is going to be.
     pub(crate) cgroup: cgroup::Record,
+    /// The same for its class of service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) intel_rdt: Option<intel_rdt::Record>,
     pub(crate) hooks: LaterHooks,
     /// Who `start` gives the seccomp listener to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,6 +103,7 @@ impl Record {
             own_pid_namespace: plan.namespaces.makes(CloneFlags::CLONE_NEWPID),
             keyring: plan.keyring,
             cgroup: plan.cgroup.record(),
+            intel_rdt: plan.intel_rdt.as_ref().map(intel_rdt::Plan::record),
             hooks: LaterHooks { poststart: plan.hooks.poststart.clone(), poststop: plan.hooks.poststop.clone() },
             listener: plan.seccomp.as_ref().and_then(|seccomp| seccomp.listener()).cloned(),
         }
@@ -159,6 +164,7 @@ pub(super) fn fixture(init: Option<Init>) -> Record {
         own_pid_namespace: true,
         keyring: true,
         cgroup: cgroup::Record::default(),
+        intel_rdt: None,
         hooks: LaterHooks::default(),
         listener: None,
     }

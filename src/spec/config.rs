@@ -9,7 +9,7 @@
 
 use oci_spec::runtime::{Hook, LinuxCpu, LinuxDeviceType, LinuxMemory, LinuxNamespaceType, LinuxPersonality};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
 use super::map::Map;
@@ -192,7 +192,7 @@ pub(crate) struct Linux {
     pub(crate) mount_label: Option<String>,
     #[serde(default, deserialize_with = "foreign")]
     pub(crate) personality: Option<LinuxPersonality>,
-    pub(crate) intel_rdt: Option<IgnoredAny>,
+    pub(crate) intel_rdt: Option<IntelRdt>,
     pub(crate) memory_policy: Option<MemoryPolicy>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) net_devices: Map<NetDevice>,
@@ -236,6 +236,19 @@ pub(crate) struct Device {
     pub(crate) file_mode: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub(crate) struct IntelRdt {
+    #[serde(rename = "closID")]
+    pub(crate) clos_id: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) schemata: Vec<String>,
+    pub(crate) l3_cache_schema: Option<String>,
+    pub(crate) mem_bw_schema: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) enable_monitoring: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -376,6 +389,7 @@ object!(
     Device,
     MemoryPolicy,
     NetDevice,
+    IntelRdt,
     Resources,
     DeviceRule,
     Pids,

@@ -74,7 +74,7 @@ pub(crate) fn document() -> Value {
             },
             "apparmor": { "enabled": false },
             "selinux": { "enabled": false },
-            "intelRdt": { "enabled": false, "schemata": false, "monitoring": false },
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
             "memoryPolicy": {
                 "modes": memory_policy::modes().collect::<Vec<_>>(),
                 "flags": memory_policy::flags().collect::<Vec<_>>(),

@@ -28,6 +28,7 @@ mod features;
 mod hook_failures;
 mod hooks;
 mod idmap;
+mod intel_rdt;
 mod kill;
 mod lifecycle;
 mod list;

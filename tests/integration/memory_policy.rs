@@ -88,7 +88,7 @@ fn missing_node() {
     bundle.refused(&["linux.memoryPolicy: MPOL_BIND: set_mempolicy: EINVAL: invalid argument"]);
 }
 
-/// FEAT-25
+/// FEAT-25, FEAT-26
 #[test]
 fn features() {
     let features: Value = serde_json::from_str(&Bundle::new().command(&["features"]).success().stdout).unwrap();
