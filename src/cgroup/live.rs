@@ -124,7 +124,11 @@ impl Cgroup {
         self.groups.iter().try_for_each(|group| tree::remove(group, deadline))
     }
 
-    fn tracker(&self) -> Option<&Group> {
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    pub(super) fn tracker(&self) -> Option<&Group> {
         TRACKERS.iter().find_map(|name| self.find(name)).or(self.groups.first())
     }
 

@@ -23,11 +23,13 @@ mod journal;
 mod live;
 mod network;
 mod oom;
+mod oom_notice;
 mod owner;
 mod path;
 mod rdma;
 mod resources;
 mod shrink;
+mod stats;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tree;
@@ -49,8 +51,10 @@ pub(crate) use driver::Driver;
 pub(crate) use entrance::{Entrance, Sub};
 pub(crate) use guard::Guard;
 pub(crate) use live::Cgroup;
+pub(crate) use oom_notice::{Notice, OomNotices};
 pub(crate) use path::{Layout, Version};
 pub(crate) use resources::warn_of_kernel_memory;
+pub(crate) use stats::{Stats, openmetrics};
 
 use devices::Devices;
 use path::{CgroupPath, Mounted};

@@ -10,6 +10,7 @@ mod args;
 mod create;
 mod dashes;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod kill;
@@ -68,6 +69,7 @@ const COMMANDS: &[Entry] = &[
     pause::RESUME,
     exec::ENTRY,
     ps::ENTRY,
+    events::ENTRY,
     run::ENTRY,
     list::ENTRY,
     update::ENTRY,

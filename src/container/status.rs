@@ -69,6 +69,12 @@ pub(crate) fn is_alive(init: Init) -> Result<bool> {
     }
 }
 
+/// How this very process has ended, as waitpid(2) would tell its parent: while it is a zombie.
+pub(crate) fn exit_code(init: Init) -> Option<i32> {
+    let stat = Stat::read(init.pid).ok()?;
+    (stat.start_time == init.start_time && !stat.is_alive()).then_some(stat.exit_code)
+}
+
 /// When a process started, for its record.
 pub(crate) fn start_time(pid: i32) -> Result<u64> {
     let stat = Stat::read(pid).on(format_args!("/proc/{pid}/stat"))?;
@@ -81,6 +87,7 @@ struct Stat {
     state: u8,
     threads: u64,
     start_time: u64,
+    exit_code: i32,
 }
 
 impl Stat {
@@ -103,7 +110,8 @@ impl Stat {
         let state = *fields.next()?.as_bytes().first()?;
         let threads = fields.nth(20 - 4)?.parse().ok()?;
         let start_time = fields.nth(22 - 21)?.parse().ok()?;
-        Some(Self { state, threads, start_time })
+        let exit_code = fields.nth(52 - 23)?.parse().ok()?;
+        Some(Self { state, threads, start_time, exit_code })
     }
 
     /// A zombie with threads is a process whose main thread alone has ended.
@@ -117,12 +125,12 @@ mod tests {
     use super::*;
 
     const STAT: &str = "4242 (a) b (c)) S 1 4242 4242 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 3 0 98765 1000 10 \
-                        18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0";
+                        18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 256";
 
     #[test]
     fn the_name_may_hold_anything() {
         let stat = Stat::parse(STAT.as_bytes()).unwrap();
-        assert_eq!(stat, Stat { state: b'S', threads: 3, start_time: 98765 });
+        assert_eq!(stat, Stat { state: b'S', threads: 3, start_time: 98765, exit_code: 256 });
         let latin1 = [b"1 (\xff\xfe) R", &STAT.as_bytes()[17..]].concat();
         assert_eq!(Stat::parse(&latin1).unwrap().start_time, 98765);
         assert_eq!(Stat::parse(b""), None);
@@ -135,7 +143,7 @@ mod tests {
         for (state, threads, alive) in
             [(b'R', 1, true), (b'T', 1, true), (b'Z', 1, false), (b'Z', 0, false), (b'Z', 2, true), (b'X', 0, false)]
         {
-            assert_eq!(Stat { state, threads, start_time: 0 }.is_alive(), alive, "{}", char::from(state));
+            assert_eq!(Stat { state, threads, start_time: 0, exit_code: 0 }.is_alive(), alive, "{}", char::from(state));
         }
     }
 

@@ -44,3 +44,47 @@ pub(crate) fn wait(pidfd: BorrowedFd<'_>, time: Duration) -> Result<bool> {
     });
     Ok(ready.call("poll")? > 0)
 }
+
+/// The kernel's `struct pidfd_info` as it began (Linux 6.13).
+#[repr(C)]
+#[derive(Default)]
+struct Info {
+    mask: u64,
+    cgroup: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+const INFO_EXIT: u64 = 1 << 3;
+/// `_IOWR(0xFF, 11, struct pidfd_info)`
+const GET_INFO: libc::Ioctl = 0xc040_ff0b_u32 as libc::Ioctl;
+
+/// How a process has ended that somebody has waited for since, as waitpid(2) has told them. Linux 6.15;
+/// none before.
+pub(crate) fn exit_code(pidfd: BorrowedFd<'_>) -> Option<i32> {
+    let mut info = Info { mask: INFO_EXIT, ..Info::default() };
+    // SAFETY: the number says how long the structure is, which the kernel reads and writes.
+    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO, &raw mut info) };
+    (result == 0 && info.mask & INFO_EXIT != 0).then_some(info.exit_code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_lives_has_no_exit_code() {
+        let own = open(std::process::id().cast_signed()).unwrap();
+        assert_eq!(size_of::<Info>(), 64);
+        assert_eq!(exit_code(own.as_fd()), None);
+    }
+
+    #[test]
+    fn the_exit_code_of_a_child_that_was_waited_for() {
+        let mut child = std::process::Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
+        let pidfd = open(child.id().cast_signed()).unwrap();
+        child.wait().unwrap();
+        // None before Linux 6.15.
+        assert!(matches!(exit_code(pidfd.as_fd()), Some(0x300) | None));
+    }
+}

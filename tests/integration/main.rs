@@ -20,6 +20,7 @@ mod delete;
 mod devices;
 mod drivers;
 mod engine_configs;
+mod events;
 mod exec;
 mod exec_errors;
 mod exec_inside;
