@@ -60,6 +60,7 @@ test-engines: build ## orlop under podman and containerd; installs both
 
 validate: build packages-run ## the validation suite of opencontainers/runtime-tools; needs Go
 	integration/runtime-tools/run $(abspath $(ORLOP))
+	integration/runtime-tools/schemas $(abspath $(ORLOP))
 
 bench: build ## instructions, system calls, memory and time beside runc and crun
 	integration/bench/run $(abspath $(ORLOP))

@@ -1,6 +1,7 @@
 // The version of runtime-tools that `run` fetches, builds and runs. There is no Go here, so `go mod tidy`
 // would empty this file. To change the version:
 //   go get github.com/opencontainers/runtime-tools/{validation/...,cmd/runtimetest}@COMMIT
+//   go get github.com/opencontainers/runtime-spec/schema
 module orlop.invalid/integration/runtime-tools
 
 go 1.21
@@ -19,6 +20,9 @@ require (
 	github.com/opencontainers/selinux v1.9.1 // indirect
 	github.com/sirupsen/logrus v1.8.1 // indirect
 	github.com/urfave/cli v1.19.1 // indirect
+	github.com/xeipuuv/gojsonpointer v0.0.0-20180127040702-4e3ac2762d5f // indirect
+	github.com/xeipuuv/gojsonreference v0.0.0-20180127040603-bd5ef7bd5415 // indirect
+	github.com/xeipuuv/gojsonschema v1.2.0 // indirect
 	golang.org/x/sys v0.1.0 // indirect
 	gopkg.in/yaml.v2 v2.4.0 // indirect
 )
