@@ -40,7 +40,7 @@ impl Host {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn fixture(cgroups: Layout) -> Self {
         Self { euid: 0, egid: 0, cgroups: OnceCell::from(cgroups) }
     }

@@ -7,6 +7,9 @@ mod cli;
 mod clock;
 mod container;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hooks;
 mod host;
 mod init;

@@ -31,7 +31,7 @@ mod resources;
 mod shrink;
 mod stats;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod tree;
 mod update;
 mod v1;

@@ -67,7 +67,7 @@ impl Layout {
     }
 
     /// A made-up host: the texts of its `mountinfo` and `cgroup` files.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn fixture(mountinfo: &str, own: &str) -> Self {
         Self { mounts: parse_mounts(mountinfo), own: OnceCell::from(own.to_owned()) }
     }

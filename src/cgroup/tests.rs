@@ -28,13 +28,13 @@ fn hybrid() -> Host {
 }
 
 /// Every controller of v1.
-pub(crate) fn v1() -> Host {
+pub(super) fn v1() -> Host {
     let names = ["cpu", "cpuset", "memory", "devices", "pids", "blkio", "hugetlb", "net_cls", "net_prio", "rdma"];
     let mount = |name: &str| format!("9 1 0:9 / /sys/fs/cgroup/{name} rw - cgroup cgroup rw,{name}\n");
     Host::fixture(Layout::fixture(&names.map(mount).concat(), ""))
 }
 
-pub(crate) fn v2() -> Host {
+pub(super) fn v2() -> Host {
     Host::fixture(Layout::fixture(UNIFIED, "0::/user.slice/session-1.scope\n"))
 }
 

@@ -83,7 +83,7 @@ pub(crate) fn start_time(pid: i32) -> Result<u64> {
 
 /// What proc_pid_stat(5) tells about a process.
 #[derive(Debug, PartialEq, Eq)]
-struct Stat {
+pub(crate) struct Stat {
     state: u8,
     threads: u64,
     start_time: u64,
@@ -101,7 +101,7 @@ impl Stat {
         Self::parse(&text[..length]).ok_or(sys::Error { call: "read", errno: Errno::EBADMSG })
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         // The name is in parentheses, and may itself hold blanks and parentheses.
         let after_name = text.iter().rposition(|&byte| byte == b')')? + 1;
         let rest = std::str::from_utf8(&text[after_name..]).ok()?;

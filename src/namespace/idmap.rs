@@ -178,7 +178,7 @@ fn sorted(lines: &[Line]) -> Vec<Line> {
 }
 
 /// The lines of a uid_map file.
-fn parse(text: &str) -> Vec<Line> {
+pub(crate) fn parse(text: &str) -> Vec<Line> {
     let line = |line: &str| {
         let mut numbers = line.split_whitespace().map_while(|number| number.parse().ok());
         Some(Line { inside: numbers.next()?, host: numbers.next()?, size: numbers.next()? })

@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::*;
-use crate::container::Rootless;
-use crate::spec;
+use crate::fuzzing::{self, compile, hosts};
 
 #[path = "../../tests/integration/harness/mutate.rs"]
 mod mutate;
@@ -21,31 +19,6 @@ const CONFIGS: [&str; 8] = [
     include_str!("../../tests/configs/podman-read-only.json"),
 ];
 const EVERYTHING: &str = include_str!("../../tests/configs/everything.json");
-
-/// For this directory as bundle and `src` as root file system.
-fn options() -> CreateOptions {
-    CreateOptions {
-        root: "/run/orlop".into(),
-        id: ContainerId::new("box").unwrap(),
-        bundle: env!("CARGO_MANIFEST_DIR").into(),
-        pid_file: None,
-        console_socket: None,
-        foreground: false,
-        no_pivot: false,
-        no_new_keyring: false,
-        preserve_fds: 0,
-        rootless: Rootless::Auto,
-        driver: cgroup::Driver::Cgroupfs,
-    }
-}
-
-fn compile(text: &[u8], host: &Host) -> Result<Plan> {
-    Plan::compile(&spec::parse(text)?, host, &options())
-}
-
-fn hosts() -> [Host; 2] {
-    [cgroup::tests::v1(), cgroup::tests::v2()]
-}
 
 /// VAL-03, RT-17, RT-46
 #[test]
@@ -95,5 +68,26 @@ fn no_list_is_taken_for_an_object() {
         let error = compile(config.to_string().as_bytes(), &hosts()[0]).unwrap_err().to_string();
         let missing = error.contains("this version of orlop cannot apply it yet");
         assert!(missing || error.contains("invalid type: sequence"), "{path}: {error}");
+    }
+}
+
+/// The parsers of files and messages, with the same mistakes: whatever they make of it, they return.
+#[test]
+fn other_parsers() {
+    let everything: Value = serde_json::from_str(EVERYTHING).unwrap();
+    let state: Value = serde_json::from_str(include_str!("../../tests/configs/state.json")).unwrap();
+    for (config, pointer, parse) in [
+        (&state, "", fuzzing::state as fn(&[u8])),
+        (&everything, "/process", fuzzing::arguments),
+        (&everything, "/linux/resources", fuzzing::arguments),
+        (&everything, "/linux/seccomp", fuzzing::filter),
+        (&everything, "/process", fuzzing::wire),
+        (&everything, "", fuzzing::tables),
+        (&everything, "", fuzzing::passwd),
+    ] {
+        let part = config.pointer(pointer).unwrap();
+        for seed in 0..100 {
+            parse(&mutate::mutated(part, seed));
+        }
     }
 }

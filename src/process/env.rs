@@ -71,7 +71,7 @@ fn read_bounded(file: &OwnedFd) -> Option<Vec<u8>> {
 }
 
 /// The sixth field of the first line whose third is the user's id.
-fn home_in(passwd: &[u8], uid: u32) -> Option<Vec<u8>> {
+pub(crate) fn home_in(passwd: &[u8], uid: u32) -> Option<Vec<u8>> {
     let uid = uid.to_string();
     passwd.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b':').skip(2);

@@ -13,7 +13,7 @@
 //! Under a filter nothing is called but execve.
 
 pub(crate) mod caps;
-mod env;
+pub(crate) mod env;
 mod io_priority;
 pub(crate) mod keyring;
 pub(crate) mod overrides;

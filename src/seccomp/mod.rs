@@ -53,6 +53,11 @@ impl Plan {
         Ok(plan)
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn uncached(text: &str) -> Result<Self> {
+        Self::with_cache(text, None)
+    }
+
     /// Names that this build's libseccomp has never heard of, often of newer system calls. With or
     /// without a cache the warning is the same.
     fn warn_of_unknown(&self) {
