@@ -5,6 +5,7 @@
 use std::cell::OnceCell;
 
 use crate::cgroup::Layout;
+use crate::cgroup::systemd::Manager;
 use crate::error::Result;
 
 /// Whether this process is root on the host itself, not in a user namespace. It reads a file: ask
@@ -22,11 +23,17 @@ pub(crate) struct Host {
     pub(crate) euid: u32,
     pub(crate) egid: u32,
     cgroups: OnceCell<Layout>,
+    systemd: OnceCell<Manager>,
 }
 
 impl Host {
     pub(crate) fn new() -> Self {
-        Self { euid: nix::unistd::geteuid().as_raw(), egid: nix::unistd::getegid().as_raw(), cgroups: OnceCell::new() }
+        Self {
+            euid: nix::unistd::geteuid().as_raw(),
+            egid: nix::unistd::getegid().as_raw(),
+            cgroups: OnceCell::new(),
+            systemd: OnceCell::new(),
+        }
     }
 
     /// The cgroup hierarchies it mounts.
@@ -40,9 +47,20 @@ impl Host {
         }
     }
 
+    /// The service manager that makes the caller's scopes.
+    pub(crate) fn systemd(&self) -> Result<&Manager> {
+        match self.systemd.get() {
+            Some(manager) => Ok(manager),
+            None => {
+                let manager = Manager::connect()?;
+                Ok(self.systemd.get_or_init(|| manager))
+            }
+        }
+    }
+
     #[cfg(any(test, fuzzing))]
     pub(crate) fn fixture(cgroups: Layout) -> Self {
-        Self { euid: 0, egid: 0, cgroups: OnceCell::from(cgroups) }
+        Self { euid: 0, egid: 0, cgroups: OnceCell::from(cgroups), systemd: OnceCell::new() }
     }
 
     pub(crate) fn is_root(&self) -> bool {

@@ -8,6 +8,7 @@
 
 mod lists;
 mod program;
+mod units;
 
 use nix::errno::Errno;
 use oci_spec::runtime::LinuxDeviceType;
@@ -20,6 +21,7 @@ use crate::sys::bpf::Instruction;
 
 pub(super) use lists::{ListWrite, write};
 pub(super) use program::attach;
+pub(super) use units::allow_list;
 
 pub(super) const PROPERTY: Property = Property::of("linux.resources.devices");
 

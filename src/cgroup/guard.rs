@@ -13,10 +13,12 @@ use nix::unistd::Pid;
 
 use super::devices::{self, Devices};
 use super::path::PROPERTY;
-use super::{Driver, Group, Hierarchy, Plan, Record, Version, Write, file, live, oom, owner, resources, tree, v1, v2};
+use super::{
+    Driver, Group, Hierarchy, Plan, Record, Version, Write, file, live, oom, owner, resources, systemd, tree, v1, v2,
+};
 use crate::container::Rootless;
 use crate::error::{Error, For as _, On as _, Result};
-use crate::host;
+use crate::host::{self, Host};
 use crate::sys::Call as _;
 
 /// How long a failed create waits for its own, killed process to leave the cgroup.
@@ -31,14 +33,26 @@ pub(crate) struct Guard {
     groups: Vec<Group>,
     /// The first hierarchy's directory, locked so that two creates cannot share a cgroup.
     directory: Option<File>,
+    /// The scope that systemd has made.
+    unit: Option<String>,
 }
 
 impl Guard {
     pub(super) fn create(plan: &Plan, rootless: Rootless) -> Result<Self> {
-        let mut guard =
-            Self { driver: plan.driver, groups: Vec::with_capacity(plan.hierarchies.len()), directory: None };
-        if plan.driver == Driver::Disabled {
-            return Ok(guard);
+        let mut guard = Self {
+            driver: plan.driver,
+            groups: Vec::with_capacity(plan.hierarchies.len()),
+            directory: None,
+            unit: None,
+        };
+        match plan.driver {
+            Driver::Cgroupfs => {}
+            // Made when there is a process to make it around.
+            Driver::Systemd => {
+                guard.groups.extend(plan.hierarchies.iter().map(|hierarchy| hierarchy.group(0)));
+                return Ok(guard);
+            }
+            Driver::Disabled => return Ok(guard),
         }
         if plan.hierarchies.is_empty() && !may_do_without(plan, rootless) {
             return Err(plan.reason().unsupported("cgroups, and this host has none mounted"));
@@ -74,7 +88,7 @@ impl Guard {
 
     /// What was really made, for state.json in place of the intent.
     pub(crate) fn record(&self) -> Record {
-        Record { driver: self.driver, groups: self.groups.clone() }
+        Record { driver: self.driver, unit: self.unit.clone(), groups: self.groups.clone() }
     }
 
     /// Whether there is a cgroup to join at all.
@@ -95,8 +109,25 @@ impl Guard {
         v1.map(|group| file::open_path(&group.dir.join("tasks"), OFlag::O_WRONLY).property(PROPERTY)).collect()
     }
 
+    /// Has systemd make its scope around the container's process, where it is the driver.
+    pub(crate) fn adopt(&mut self, plan: &Plan, host: &Host, pid: Pid) -> Result<()> {
+        let (Some(scope), [hierarchy]) = (&plan.scope, plan.hierarchies.as_slice()) else { return Ok(()) };
+        host.systemd()?.start(scope, pid)?;
+        self.unit = Some(scope.name().to_owned());
+        self.groups = vec![hierarchy.group(1)];
+        let directory = file::open_path(&hierarchy.dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY).property(PROPERTY)?;
+        self.directory = Some(File::from(directory));
+        if !live::holds(&self.groups[0], pid)? {
+            return Err(PROPERTY.invalid(format!("systemd did not put process {pid} into {}", hierarchy.dir.display())));
+        }
+        v2::prepare(plan, hierarchy)
+    }
+
     /// Moves a process in from outside, where neither `birth` nor `doors` will do.
     pub(crate) fn join(&self, pid: Pid) -> Result<()> {
+        if self.unit.is_some() {
+            return Ok(());
+        }
         self.groups.iter().try_for_each(|group| {
             let joined = file::write_path(&group.dir.join("cgroup.procs"), &pid.to_string());
             joined.map_err(|error| live::explain(group, error)).property(PROPERTY)
@@ -142,9 +173,13 @@ impl Guard {
     /// The container lives: its cgroup stays.
     pub(crate) fn keep(mut self) {
         self.groups.clear();
+        self.unit = None;
     }
 
     fn undo(&mut self) {
+        if let Some(unit) = self.unit.take() {
+            systemd::release(&unit);
+        }
         for group in self.groups.drain(..).rev() {
             if let Err(error) = tree::remove(&group, Instant::now() + PATIENCE) {
                 log::warn!("{error}");

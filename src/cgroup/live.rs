@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::path::PROPERTY;
 use super::tree::{gone, processes};
-use super::{Driver, Group, Record, Version, driver, file, freezer, oom, tree};
+use super::{Driver, Group, Record, Version, driver, file, freezer, oom, systemd, tree};
 use crate::error::{Error, On as _, Result};
 use crate::sys::{Call as _, pidfd};
 
@@ -30,12 +30,13 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     driver: Driver,
+    pub(super) unit: Option<String>,
     pub(super) groups: Vec<Group>,
 }
 
 impl Cgroup {
     pub(crate) fn open(record: &Record) -> Self {
-        Self { driver: record.driver, groups: record.groups.clone() }
+        Self { driver: record.driver, unit: record.unit.clone(), groups: record.groups.clone() }
     }
 
     /// For commands that are about the cgroup itself (`pause`, `events`, `update`): refuses where the
@@ -120,6 +121,9 @@ impl Cgroup {
     /// Removes what `create` made, with cgroups that the container made in it; parents only when
     /// nobody else uses them. What is gone already is fine.
     pub(crate) fn remove(&self) -> Result<()> {
+        if let Some(unit) = &self.unit {
+            systemd::release(unit);
+        }
         let deadline = Instant::now() + REMOVAL;
         self.groups.iter().try_for_each(|group| tree::remove(group, deadline))
     }
@@ -167,6 +171,12 @@ pub(super) fn check_vacant(group: &Group) -> Result<()> {
         Some("threaded") => Err(PROPERTY.invalid(format!("{dir} is a threaded cgroup"))),
         _ => Ok(()),
     }
+}
+
+/// Whether a process is in this very cgroup.
+pub(super) fn holds(group: &Group, pid: Pid) -> Result<bool> {
+    let list = file::read_path(&group.dir.join("cgroup.procs"))?;
+    Ok(list.lines().any(|line| line.parse() == Ok(pid.as_raw())))
 }
 
 /// v2: `domain`, `threaded` and so on.

@@ -30,6 +30,7 @@ mod rdma;
 mod resources;
 mod shrink;
 mod stats;
+pub(crate) mod systemd;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -72,6 +73,8 @@ pub(crate) struct Plan {
     explicit: bool,
     /// Whose it becomes, if not root's (v2).
     owner: Option<u32>,
+    /// What systemd is asked for, where it is the driver.
+    scope: Option<systemd::Scope>,
 }
 
 /// The container's directory in one hierarchy.
@@ -112,6 +115,9 @@ enum Missing {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     driver: Driver,
+    /// The scope that systemd has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<String>,
     groups: Vec<Group>,
 }
 
@@ -132,11 +138,6 @@ impl Plan {
             driver::warn_of_ignored(linux.resources.as_ref());
             return Self::inherited(layout);
         }
-        let path = CgroupPath::compile(linux.cgroups_path.as_deref(), id.as_str())?;
-        let mut hierarchies = Vec::with_capacity(layout.mounts.len());
-        for mounted in &layout.mounts {
-            hierarchies.push(mounted.hierarchy(layout.place(mounted, &path)?));
-        }
         let configured = linux.resources.is_some();
         let (writes, rules) = match &linux.resources {
             Some(resources) => {
@@ -147,7 +148,14 @@ impl Plan {
         };
         let devices = Devices::compile(rules, layout)?;
         let explicit = linux.cgroups_path.as_ref().is_some_and(|path| !path.is_empty());
-        Ok(Self { driver, hierarchies, writes, devices, configured, explicit, owner: owner::compile(config) })
+        let (hierarchies, scope) = match driver {
+            Driver::Systemd => {
+                let scope = systemd::Scope::compile(config, id.as_str(), &writes, host)?;
+                (vec![scope.hierarchy(layout)?], Some(scope))
+            }
+            _ => (layout.place_all(&CgroupPath::compile(linux.cgroups_path.as_deref(), id.as_str())?)?, None),
+        };
+        Ok(Self { driver, hierarchies, writes, devices, configured, explicit, owner: owner::compile(config), scope })
     }
 
     /// Nothing to make: the container stays where its creator is, and its cgroup mounts show that.
@@ -161,6 +169,7 @@ impl Plan {
             configured: false,
             explicit: false,
             owner: None,
+            scope: None,
         })
     }
 
@@ -171,8 +180,13 @@ impl Plan {
             let below = hierarchy.dir.ancestors().take_while(|dir| *dir != hierarchy.mountpoint);
             hierarchy.group(below.take_while(|dir| !file::exists(dir)).count())
         };
-        let hierarchies = if self.driver == Driver::Disabled { &[] } else { self.hierarchies.as_slice() };
-        Record { driver: self.driver, groups: hierarchies.iter().map(group).collect() }
+        let groups = match self.driver {
+            Driver::Cgroupfs => self.hierarchies.iter().map(group).collect(),
+            // A scope ends with the process it was made for: there is nothing to clean up by name.
+            Driver::Systemd => self.hierarchies.iter().map(|hierarchy| hierarchy.group(0)).collect(),
+            Driver::Disabled => Vec::new(),
+        };
+        Record { driver: self.driver, unit: None, groups }
     }
 
     /// For cgroup mounts in the container.

@@ -81,8 +81,13 @@ impl Layout {
         self.mounts.iter().any(|mounted| mounted.controls(name))
     }
 
+    /// The container's directory in each hierarchy.
+    pub(super) fn place_all(&self, path: &CgroupPath) -> Result<Vec<Hierarchy>> {
+        self.mounts.iter().map(|mounted| Ok(mounted.hierarchy(self.place(mounted, path)?))).collect()
+    }
+
     /// The container's directory in one hierarchy.
-    pub(super) fn place(&self, mounted: &Mounted, path: &CgroupPath) -> Result<PathBuf> {
+    fn place(&self, mounted: &Mounted, path: &CgroupPath) -> Result<PathBuf> {
         if path.absolute {
             return Ok(mounted.point.join(&path.inner));
         }

@@ -356,6 +356,7 @@ fn who_can_do_without() {
 fn records_survive_the_state_file() {
     let record = Record {
         driver: Driver::Cgroupfs,
+        unit: None,
         groups: vec![Group { version: Version::V1, controllers: "cpu,cpuacct".into(), dir: "/a/b".into(), made: 2 }],
     };
     let text = serde_json::to_string(&record).unwrap();

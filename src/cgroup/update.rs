@@ -9,6 +9,7 @@
 use std::path::Path;
 
 use super::journal::Journal;
+use super::systemd::Manager;
 use super::{Cgroup, Layout, Write, resources, shrink};
 use crate::error::{Error, Result};
 use crate::spec::change::Changed;
@@ -23,6 +24,11 @@ impl Cgroup {
         }
         let mut journal = Journal::default();
         journal.apply(&placed)?;
+        if let Some(unit) = &self.unit {
+            // It writes what it is told as well, and rounds a quota: the exact values come last.
+            Manager::connect()?.update(unit, &writes)?;
+            journal.apply(&placed)?;
+        }
         Ok(journal)
     }
 

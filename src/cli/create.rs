@@ -6,7 +6,6 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::args::{self, id, option, path, path_of, switch};
 use super::{Entry, Global};
-use crate::cgroup::Driver;
 use crate::container::{self, CreateOptions};
 use crate::error::{Error, Result};
 use crate::sys;
@@ -51,9 +50,6 @@ fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
 }
 
 pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -> Result<CreateOptions> {
-    if global.driver == Driver::Systemd {
-        return Err(Error::other("--systemd-cgroup is not supported yet"));
-    }
     let bundle = path_of(matches, "bundle").filter(|path| !path.as_os_str().is_empty());
     let named = |name| path_of(matches, name).filter(|path| !path.as_os_str().is_empty()).map(args::absolute);
     Ok(CreateOptions {

@@ -96,7 +96,7 @@ struct Creation<'a> {
 
 impl Creation<'_> {
     fn build(&mut self, mut dir: StateDir, prepared: Prepared, options: &CreateOptions) -> Result<Created> {
-        let cgroup = self.plan.cgroup.create(options.rootless)?;
+        let mut cgroup = self.plan.cgroup.create(options.rootless)?;
         let listener = socket::listen(dir.fd(), START_SOCKET).on(START_SOCKET)?;
         let Prepared { rootfs, joined, sources, console } = prepared;
         let (made, layers) = layers::Guard::make(self.plan, &dir, self.plan.opens_for_init(self.host), &joined)?;
@@ -114,7 +114,8 @@ impl Creation<'_> {
             console: console_for_init,
         };
         let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
-        let devices = self.serve(&mut init, &channel, &cgroup, rendezvous).map_err(|error| cgroup.explain(error))?;
+        let served = self.serve(&mut init, &channel, &mut cgroup, rendezvous);
+        let devices = served.map_err(|error| cgroup.explain(error))?;
         let classes = self.plan.intel_rdt.as_ref().map(intel_rdt::Plan::make).transpose()?;
         if let Some(classes) = &classes {
             classes.join(init.pid)?;
@@ -145,7 +146,7 @@ impl Creation<'_> {
         &mut self,
         init: &mut InitGuard,
         channel: &Channel,
-        cgroup: &cgroup::Guard,
+        cgroup: &mut cgroup::Guard,
         needs: Rendezvous,
     ) -> Result<Option<net_devices::Moved>> {
         let plan = self.plan;
@@ -158,6 +159,7 @@ impl Creation<'_> {
         if needs.mapped {
             channel.tell(ToInit::Mapped, &[])?;
         }
+        cgroup.adopt(&plan.cgroup, self.host, init.pid)?;
         cgroup.limit(&plan.cgroup)?;
         if needs.joinable {
             let doors = cgroup.doors()?;

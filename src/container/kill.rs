@@ -80,11 +80,6 @@ pub(crate) fn kill_all(container: &Container, signal: Signal) -> Result<()> {
     if stopped && (container.record.own_pid_namespace || container.record.init.is_none() || cgroup.pids()?.is_empty()) {
         return Err(not_running(container));
     }
-    // Without a cgroup there is no list; but a pid namespace ends with its first process.
-    if signal == Signal::KILL && container.record.own_pid_namespace && cgroup.require("kill --all").is_err() {
-        return kill(container, signal);
-    }
-    cgroup.require("kill --all")?;
     cgroup.kill(signal.0)
 }
 

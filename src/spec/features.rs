@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use super::VERSION;
+use crate::cgroup::systemd;
 use crate::memory_policy;
 use crate::rootfs;
 
@@ -63,7 +64,7 @@ pub(crate) fn document() -> Value {
         "linux": {
             "namespaces": NAMESPACES,
             "capabilities": capabilities,
-            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
             "seccomp": {
                 "enabled": true,
                 "actions": ACTIONS,
@@ -91,7 +92,7 @@ pub(crate) fn document() -> Value {
 
 /// Every annotation of config.json that changes what this runtime does; one that ends with a dot is a prefix.
 fn annotations() -> Vec<&'static str> {
-    rootfs::overlay::ANNOTATIONS.to_vec()
+    [&rootfs::overlay::ANNOTATIONS[..], &[systemd::annotations::PREFIX]].concat()
 }
 
 /// Of the library linked in.

@@ -53,17 +53,6 @@ fn help() {
     }
 }
 
-/// `--systemd-cgroup` is refused, by its name, until it works.
-#[test]
-fn systemd_cgroup_is_refused() {
-    let bundle = Bundle::new();
-    bundle.write();
-    bundle
-        .command(&["--systemd-cgroup", "create", "--bundle", bundle.dir.to_str().unwrap(), &bundle.id])
-        .failure(&["systemd"]);
-    bundle.assert_clean();
-}
-
 /// `--rootless` takes three values.
 #[test]
 fn rootless_values() {

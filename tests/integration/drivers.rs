@@ -44,8 +44,10 @@ fn disabled_with_limits() {
     let said = &container.creator().stderr;
     assert!(said.contains("linux.resources.memory is ignored"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
-    // Not our own cgroup's processes: those of the container alone are meant.
-    container.command(&["kill", "--all", &container.id, "TERM"]).failure(&["linux.cgroupsPath", "disabled"]);
+    for command in ["pause", "ps"] {
+        container.command(&[command, &container.id]).failure(&["linux.cgroupsPath", command, "disabled"]);
+    }
+    // Not our own cgroup's processes: the container's first one is meant.
     container.command(&["kill", "--all", &container.id, "KILL"]).success();
     assert_eq!(container.wait(), 137);
 }

@@ -55,6 +55,7 @@ mod seccomp_notify;
 mod security;
 mod state;
 mod sysctl;
+mod systemd;
 mod terminal;
 mod update;
 mod user_namespace;
