@@ -48,11 +48,13 @@ test-root: packages-run ## all of cargo's tests, on this machine
 	$(CARGO) test --locked --no-fail-fast
 
 test-vm: build packages-run ## all of tests/ again, under pure cgroup v2 in a virtual machine
-	ORLOP=$(abspath $(ORLOP)) integration/vm/tests
+	ORLOP=$(abspath $(ORLOP)) integration/vm/tests --quick
+	ORLOP=$(abspath $(ORLOP)) integration/vm/tests --systemd systemd:: drivers::
 
 # A quarter of all is enough where the rest has just passed, and takes minutes even on an emulated processor.
 test-vm-quick: build packages-run ## those of them that cgroups have to do with
 	ORLOP=$(abspath $(ORLOP)) integration/vm/tests $(addsuffix ::,cgroups cgroup_devices cgroup_mounts devices delete kill lifecycle rootfs run)
+	ORLOP=$(abspath $(ORLOP)) integration/vm/tests --systemd systemd::
 
 test-engines: build ## orlop under podman and containerd; installs both
 	RUNTIME=$(abspath $(ORLOP)) integration/podman/run
