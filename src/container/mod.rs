@@ -11,6 +11,7 @@ pub(crate) mod id;
 pub(crate) mod kill;
 pub(crate) mod layers;
 pub(crate) mod list;
+mod lock;
 pub(crate) mod pause;
 pub(crate) mod ps;
 pub(crate) mod record;

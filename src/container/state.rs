@@ -17,7 +17,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::UnlinkatFlags;
 
-use super::{ContainerId, Record};
+use super::{ContainerId, Record, lock};
 use crate::error::{Error, On as _, Result};
 use crate::spec::{self, Config};
 use crate::sys::{self, Call as _};
@@ -80,12 +80,7 @@ impl StateDir {
 
     /// Waits for other commands that change this container. The lock ends with this value.
     pub(crate) fn lock(&self) -> Result<()> {
-        loop {
-            match self.dir.lock() {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => return result.call("flock").on(self.path.display()),
-            }
-        }
+        lock::acquire(&self.dir, &self.path)
     }
 
     /// Lets others go on; a process cloned meanwhile shares the lock, so closing is not enough.

@@ -75,6 +75,11 @@ pub(crate) fn exit_code(init: Init) -> Option<i32> {
     (stat.start_time == init.start_time && !stat.is_alive()).then_some(stat.exit_code)
 }
 
+/// The parent of a process, while there is one.
+pub(super) fn parent(pid: i32) -> Option<i32> {
+    Stat::read(pid).ok().map(|stat| stat.parent)
+}
+
 /// When a process started, for its record.
 pub(crate) fn start_time(pid: i32) -> Result<u64> {
     let stat = Stat::read(pid).on(format_args!("/proc/{pid}/stat"))?;
@@ -85,6 +90,7 @@ pub(crate) fn start_time(pid: i32) -> Result<u64> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     state: u8,
+    parent: i32,
     threads: u64,
     start_time: u64,
     exit_code: i32,
@@ -108,10 +114,11 @@ impl Stat {
         // The state is the third field of the file.
         let mut fields = rest.split_ascii_whitespace();
         let state = *fields.next()?.as_bytes().first()?;
-        let threads = fields.nth(20 - 4)?.parse().ok()?;
+        let parent = fields.next()?.parse().ok()?;
+        let threads = fields.nth(20 - 5)?.parse().ok()?;
         let start_time = fields.nth(22 - 21)?.parse().ok()?;
         let exit_code = fields.nth(52 - 23)?.parse().ok()?;
-        Some(Self { state, threads, start_time, exit_code })
+        Some(Self { state, parent, threads, start_time, exit_code })
     }
 
     /// A zombie with threads is a process whose main thread alone has ended.
@@ -130,7 +137,7 @@ mod tests {
     #[test]
     fn the_name_may_hold_anything() {
         let stat = Stat::parse(STAT.as_bytes()).unwrap();
-        assert_eq!(stat, Stat { state: b'S', threads: 3, start_time: 98765, exit_code: 256 });
+        assert_eq!(stat, Stat { state: b'S', parent: 1, threads: 3, start_time: 98765, exit_code: 256 });
         let latin1 = [b"1 (\xff\xfe) R", &STAT.as_bytes()[17..]].concat();
         assert_eq!(Stat::parse(&latin1).unwrap().start_time, 98765);
         assert_eq!(Stat::parse(b""), None);
@@ -143,7 +150,12 @@ mod tests {
         for (state, threads, alive) in
             [(b'R', 1, true), (b'T', 1, true), (b'Z', 1, false), (b'Z', 0, false), (b'Z', 2, true), (b'X', 0, false)]
         {
-            assert_eq!(Stat { state, threads, start_time: 0, exit_code: 0 }.is_alive(), alive, "{}", char::from(state));
+            assert_eq!(
+                Stat { state, parent: 1, threads, start_time: 0, exit_code: 0 }.is_alive(),
+                alive,
+                "{}",
+                char::from(state)
+            );
         }
     }
 

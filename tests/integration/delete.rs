@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Bundle, cgroup, eventually, host};
+use crate::harness::{Bundle, cgroup, eventually, host, runtime};
 
 /// RT-54: an id is needed, and a known one; `--force` is content with an unknown one.
 #[test]
@@ -147,5 +147,49 @@ fn frozen() {
     eventually("not frozen", || fs::read_to_string(&file).unwrap().starts_with(frozen).then_some(()));
     container.try_delete(&["--force"]).success();
     container.wait();
+    bundle.assert_clean();
+}
+
+/// A hook that calls a command which has to wait for the one that runs the hook gets an error instead.
+#[test]
+fn called_by_a_hook() {
+    for kind in ["createRuntime", "poststart", "poststop"] {
+        let mut bundle = Bundle::with_script("exec sleep 1000");
+        let (program, root) = (runtime::program(), bundle.scratch().state_root());
+        let said = bundle.file("said");
+        let command = format!("{} --root {} delete --force {}", program.display(), root.display(), bundle.id);
+        bundle.hook(kind, &format!("{command} 2> {}; true", said.display()));
+        let container = bundle.create();
+        container.start();
+        container.try_delete(&["--force"]).success();
+        container.wait();
+        let said = fs::read_to_string(said).unwrap();
+        if runtime::is_orlop() {
+            assert!(said.contains(&bundle.id) && said.contains("hook"), "{kind}: {said:?}");
+        }
+        bundle.assert_clean();
+    }
+}
+
+/// `--force` during a create waits for it, and then deletes.
+#[test]
+fn during_create() {
+    if !runtime::is_orlop() {
+        skip!("other runtimes know of no container yet");
+    }
+    let mut bundle = Bundle::with_script("exec sleep 1000");
+    let gate = bundle.file("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+    bundle.hook("createRuntime", &format!("read x < {}", gate.display()));
+    bundle.write();
+    let create = bundle.spawn_create(&bundle.id, &[]);
+    eventually("no container", || {
+        let state = bundle.command(&["state", &bundle.id]);
+        (state.code == 0 && state.stdout.contains("creating")).then_some(())
+    });
+    let delete = bundle.spawn(&["delete", "--force", &bundle.id]);
+    fs::write(&gate, "\n").unwrap();
+    delete.finish().success();
+    create.finish_quietly();
     bundle.assert_clean();
 }
