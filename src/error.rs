@@ -156,6 +156,11 @@ impl Error {
         }
     }
 
+    /// The same error, as one of something larger.
+    pub(crate) fn within(self, place: impl Display) -> Self {
+        Self::other(format!("{place}: {self}"))
+    }
+
     /// Names the property that was being applied, unless a more exact one is named already.
     pub(crate) fn property(mut self, name: Property) -> Self {
         if let Kind::Sys { property: property @ None, .. } = self.0.as_mut() {

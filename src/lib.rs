@@ -12,6 +12,7 @@ mod error;
 pub mod fuzzing;
 mod hooks;
 mod host;
+mod image;
 mod init;
 mod intel_rdt;
 mod log;
@@ -29,6 +30,7 @@ mod sync;
 mod sys;
 mod sysctl;
 mod terminal;
+mod tree;
 
 /// Runs the command that the arguments name and returns the exit code.
 #[must_use]

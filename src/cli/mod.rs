@@ -7,12 +7,14 @@
 //! when it is the one called (`Command::defer`).
 
 mod args;
+mod bundle;
 mod create;
 mod dashes;
 mod delete;
 mod events;
 mod exec;
 mod features;
+mod image;
 mod kill;
 mod list;
 mod pause;
@@ -75,6 +77,8 @@ const COMMANDS: &[Entry] = &[
     update::ENTRY,
     spec::ENTRY,
     features::ENTRY,
+    image::ENTRY,
+    bundle::ENTRY,
 ];
 
 /// Runs the command that the arguments name.

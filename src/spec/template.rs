@@ -26,7 +26,7 @@ pub(crate) fn write(bundle: &Path, rootless: bool) -> Result<()> {
 
 /// For a plain user with these ids: a user namespace; no network of its own, as nobody could
 /// configure it (so /sys is the host's, which a network namespace would have to own); no limits.
-fn text(user: Option<(u32, u32)>) -> String {
+pub(crate) fn text(user: Option<(u32, u32)>) -> String {
     let (terminal_group, sys, linux) = match user {
         None => (r#", "gid=5""#, SYSFS, LINUX.to_owned()),
         Some((uid, gid)) => {

@@ -29,6 +29,7 @@ pub(crate) mod spawn;
 pub(crate) mod stdio;
 pub(crate) mod tty;
 pub(crate) mod wait;
+pub(crate) mod xattr;
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;

@@ -29,6 +29,7 @@ mod features;
 mod hook_failures;
 mod hooks;
 mod idmap;
+mod images;
 mod intel_rdt;
 mod kill;
 mod lifecycle;

@@ -215,10 +215,13 @@ fn names_and_numbers() {
     bundle.refused(&["annotations.org.orlop.overlay.lower", "501", "500"]);
 }
 
+/// Annotations, and words of the error.
+type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+
 /// What is wrong is named, and leaves nothing.
 #[test]
 fn refusals() {
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    let cases: &[Case] = &[
         (&[("lower", "rootfs:missing")], &["overlay.lower", "missing", "no such file or directory"]),
         (&[("lower", "config.json")], &["overlay.lower", "config.json", "not a directory"]),
         (&[("lower", "rootfs::rootfs")], &["overlay.lower", "empty"]),

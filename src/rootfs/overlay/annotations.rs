@@ -16,9 +16,9 @@ use crate::sys;
 use super::{Plan, Upper};
 
 /// What all of them begin with.
-const PREFIX: &str = "org.orlop.overlay.";
-pub(super) const LOWER: &str = "org.orlop.overlay.lower";
-pub(super) const UPPER: &str = "org.orlop.overlay.upper";
+pub(crate) const PREFIX: &str = "org.orlop.overlay.";
+pub(crate) const LOWER: &str = "org.orlop.overlay.lower";
+pub(crate) const UPPER: &str = "org.orlop.overlay.upper";
 pub(super) const WORK: &str = "org.orlop.overlay.work";
 pub(super) const SIZE: &str = "org.orlop.overlay.size";
 const IDMAP: &str = "org.orlop.overlay.idmap";
@@ -116,7 +116,7 @@ fn beside(upper: &Path) -> PathBuf {
 
 /// As overlayfs itself would read the list: a colon between directories, a backslash before one that is
 /// part of a name.
-fn lower_directories(written: &str, bundle: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn split(written: &str) -> Vec<String> {
     let mut names = vec![String::new()];
     let mut letters = written.chars();
     while let Some(letter) = letters.next() {
@@ -127,6 +127,17 @@ fn lower_directories(written: &str, bundle: &Path) -> Result<Vec<PathBuf>> {
             (_, None) => {}
         }
     }
+    names
+}
+
+/// What `split` takes apart.
+pub(crate) fn join(names: &[String]) -> String {
+    let quoted = names.iter().map(|name| name.replace('\\', "\\\\").replace(':', "\\:"));
+    quoted.collect::<Vec<_>>().join(":")
+}
+
+fn lower_directories(written: &str, bundle: &Path) -> Result<Vec<PathBuf>> {
+    let names = split(written);
     if names.len() > MOST_LAYERS {
         return Err(annotation(LOWER).invalid(format!("{} directories, and Linux takes {MOST_LAYERS}", names.len())));
     }

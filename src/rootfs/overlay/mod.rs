@@ -24,8 +24,8 @@ use crate::sys::{self, Call as _, path};
 
 use super::idmap::Idmap;
 use super::mount::What;
-pub(crate) use annotations::ANNOTATIONS;
-use annotations::{LOWER, SIZE, UPPER, WORK, annotation};
+pub(crate) use annotations::{ANNOTATIONS, LOWER, PREFIX, UPPER, join, split};
+use annotations::{SIZE, WORK, annotation};
 
 /// Longer strings fsconfig(2) does not take.
 const LONGEST_VALUE: usize = 255;

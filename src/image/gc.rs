@@ -1,0 +1,121 @@
+//! `image prune`: what nothing leads to any more, found by walking from everything that is a root.
+//!
+//! Runs in: parent · docs/images.md
+//!
+//! Roots are the names in index.json, the bundles that were made of images, and the containers that run
+//! from layers, whose bundles may be gone. The store's lock is held, so nothing comes to be in use meanwhile.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use super::{Digest, Index, Manifest, Store, bundle};
+use crate::error::{On as _, Result};
+use crate::sys::{self, Call as _};
+use crate::tree;
+
+/// What a prune has done.
+#[derive(Debug, Default)]
+pub(crate) struct Pruned {
+    pub(crate) blobs: usize,
+    pub(crate) layers: usize,
+    pub(crate) bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Marked {
+    blobs: BTreeSet<Digest>,
+    layers: BTreeSet<Digest>,
+}
+
+/// `state` is where the containers are.
+pub(crate) fn prune(store: &Store, state: &Path) -> Result<Pruned> {
+    let changing = store.change()?;
+    let mut marked = Marked::default();
+    mark_index(store, &store.index()?, &mut marked);
+    mark_containers(store, state, &mut marked);
+    let mut pruned = Pruned::default();
+    for digest in store.blobs()?.into_iter().filter(|digest| !marked.blobs.contains(digest)) {
+        let path = store.blob(&digest);
+        pruned.bytes += fs::metadata(&path).map_or(0, |look| look.len());
+        fs::remove_file(&path).call("unlink").on(path.display())?;
+        pruned.blobs += 1;
+    }
+    for digest in store.layers()?.into_iter().filter(|digest| !marked.layers.contains(digest)) {
+        pruned.bytes += disk_usage(&store.layer(&digest));
+        // Out of its place first: half a layer must never have the name of a whole one.
+        let aside = changing.temporary();
+        fs::rename(store.layer(&digest), &aside).call("rename").on(aside.display())?;
+        pruned.layers += 1;
+    }
+    sweep_unfinished(store)?;
+    Ok(pruned)
+}
+
+/// Whatever is in tmp/ was left by somebody who did not come to an end, or by us just now.
+fn sweep_unfinished(store: &Store) -> Result<()> {
+    let dir = store.directory("tmp")?;
+    for name in names(&store.root.join("tmp"))? {
+        tree::remove(dir.as_fd(), &sys::c_string(&name)?).on(name)?;
+    }
+    Ok(())
+}
+
+fn mark_index(store: &Store, index: &Index, marked: &mut Marked) {
+    for entry in &index.manifests {
+        mark_manifest(store, &entry.digest, marked);
+    }
+}
+
+/// Layers that containers are made of, by the configuration that each keeps in its state directory, and
+/// those of bundles that `bundle` has written and nobody has removed.
+fn mark_containers(store: &Store, state: &Path, marked: &mut Marked) {
+    let containers = fs::read_dir(state).into_iter().flatten().flatten().map(|entry| entry.path());
+    let bundles = store.bundles().unwrap_or_default();
+    for dir in containers.chain(bundles) {
+        marked.layers.extend(bundle::layers_of(store, &dir.join("config.json")));
+    }
+}
+
+/// What cannot be read leads nowhere; it is kept itself.
+fn mark_manifest(store: &Store, digest: &Digest, marked: &mut Marked) {
+    if !marked.blobs.insert(digest.clone()) {
+        return;
+    }
+    let Ok(manifest) = store.document::<Manifest>(digest) else { return };
+    marked.blobs.insert(manifest.config.digest.clone());
+    marked.blobs.extend(manifest.layers.iter().map(|layer| layer.digest.clone()));
+    if let Ok(image) = store.document::<super::Image>(&manifest.config.digest) {
+        marked.layers.extend(image.rootfs.diff_ids);
+    }
+}
+
+/// The names in a directory.
+pub(super) fn names(dir: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(dir).call("open").on(dir.display())?;
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        Ok(entry.call("getdents64").on(dir.display())?.file_name().to_string_lossy().into_owned())
+    };
+    entries.map(name).collect()
+}
+
+/// Bytes that a tree takes, each hard-linked file once.
+pub(crate) fn disk_usage(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut seen = BTreeSet::new();
+    let mut open = vec![dir.to_owned()];
+    let mut bytes = 0;
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let Ok(look) = entry.metadata() else { continue };
+            if look.is_dir() {
+                open.push(entry.path());
+            }
+            if look.nlink() < 2 || look.is_dir() || seen.insert(look.ino()) {
+                bytes += look.blocks() * 512;
+            }
+        }
+    }
+    bytes
+}

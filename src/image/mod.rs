@@ -1,0 +1,339 @@
+//! The layer store: images as an OCI layout, each layer unpacked once, whoever uses it.
+//!
+//! Runs in: parent · image-spec image-layout.md · docs/images.md
+//!
+//! ```text
+//! <store>/oci-layout, index.json      names of images → manifests
+//!         blobs/sha256/<digest>       manifests, configurations, layers as they came
+//!         layers/sha256/<diff id>/    layers unpacked, in overlayfs's form
+//!         bundles                     directories of bundles made of images
+//!         tmp/                        what is not finished; nothing refers to it
+//!         lock                        held by who changes anything
+//! ```
+//!
+//! Everything is made in tmp/ and renamed into its place under its digest, so what is there is whole. What
+//! is in use is found by looking, not by counting: a crash can leave garbage, and never lose anything.
+
+pub(crate) mod bundle;
+mod compression;
+mod digest;
+pub(crate) mod document;
+pub(crate) mod gc;
+pub(crate) mod import;
+mod layer;
+pub(crate) mod list;
+mod source;
+mod user;
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{BufReader, Read, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, On as _, Result};
+use crate::sys::{self, Call as _};
+use crate::tree;
+
+pub(crate) use digest::Digest;
+use digest::Hashing;
+pub(crate) use document::full_name;
+pub(crate) use document::{Defaults, Descriptor, Image, Index, Manifest};
+use document::{NAME, Platform};
+
+/// More than a manifest or a configuration needs (image-spec suggests 4 MiB).
+const LONGEST_DOCUMENT: u64 = 8 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+}
+
+/// The right to change the store, and nobody else at the same time.
+#[derive(Debug)]
+pub(crate) struct Changing<'a> {
+    store: &'a Store,
+    _lock: File,
+}
+
+/// An image by its name, read and checked.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) name: String,
+    pub(crate) manifest: Manifest,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) image: Image,
+}
+
+impl Store {
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        for dir in ["blobs/sha256", "layers/sha256", "tmp"] {
+            let path = root.join(dir);
+            DirBuilder::new().recursive(true).mode(0o700).create(&path).call("mkdir").on(path.display())?;
+        }
+        let layout = root.join("oci-layout");
+        if !layout.exists() {
+            fs::write(&layout, r#"{"imageLayoutVersion":"1.0.0"}"#).call("write").on(layout.display())?;
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    pub(crate) fn change(&self) -> Result<Changing<'_>> {
+        let path = self.root.join("lock");
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(&path).call("open").on(path.display())?;
+        lock.lock().call("flock").on(path.display())?;
+        Ok(Changing { store: self, _lock: lock })
+    }
+
+    fn blob(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.hex())
+    }
+
+    /// Where a layer is, or is going to be.
+    pub(crate) fn layer(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("layers/sha256").join(diff_id.hex())
+    }
+
+    pub(crate) fn index(&self) -> Result<Index> {
+        let path = self.root.join("index.json");
+        match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Index::default()),
+            text => {
+                document::parse(&text.call("read").on(path.display())?).map_err(|error| error.within(path.display()))
+            }
+        }
+    }
+
+    /// A document of the store, if its bytes are what its name says.
+    pub(crate) fn document<T: DeserializeOwned>(&self, digest: &Digest) -> Result<T> {
+        let path = self.blob(digest);
+        let mut text = Vec::new();
+        self.open_blob(digest)?.take(LONGEST_DOCUMENT).read_to_end(&mut text).call("read").on(path.display())?;
+        if Digest::of(&text) != *digest {
+            return Err(Error::other(format!("{}: is not what its digest says", path.display())));
+        }
+        document::parse(&text).map_err(|error| error.within(path.display()))
+    }
+
+    /// An image by name, by digest, or by the beginning of a digest that is no other's.
+    pub(crate) fn find(&self, wanted: &str) -> Result<Found> {
+        let index = self.index()?;
+        let full = document::full_name(wanted);
+        let named = index.manifests.iter().find(|entry| entry.name() == Some(full.as_str()));
+        let descriptor = match named {
+            Some(entry) => entry,
+            None => {
+                let digits = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+                let mut fitting =
+                    index.manifests.iter().filter(|entry| digits.len() >= 4 && entry.digest.hex().starts_with(digits));
+                match (fitting.next(), fitting.next()) {
+                    (Some(entry), None) => entry,
+                    (Some(entry), Some(other)) if entry.digest == other.digest => entry,
+                    (Some(_), Some(_)) => {
+                        return Err(Error::other(format!("image {wanted:?}: several begin like this")));
+                    }
+                    (None, _) => return Err(Error::other(format!("image {wanted:?} does not exist"))),
+                }
+            }
+        };
+        self.load(descriptor)
+    }
+
+    pub(crate) fn load(&self, descriptor: &Descriptor) -> Result<Found> {
+        let manifest: Manifest = self.document(&descriptor.digest)?;
+        let image: Image = self.document(&manifest.config.digest)?;
+        if image.rootfs.diff_ids.len() != manifest.layers.len() {
+            return Err(Error::other("the image's configuration and manifest have different numbers of layers"));
+        }
+        let name = descriptor.name().unwrap_or_default().to_owned();
+        Ok(Found { name, manifest, descriptor: descriptor.clone(), image })
+    }
+
+    fn open_blob(&self, digest: &Digest) -> Result<File> {
+        let path = self.blob(digest);
+        File::open(&path).call("open").on(path.display())
+    }
+
+    /// Everything that is stored, whether or not anything refers to it.
+    fn blobs(&self) -> Result<Vec<Digest>> {
+        Ok(gc::names(&self.root.join("blobs/sha256"))?.iter().filter_map(|name| Digest::parse(name)).collect())
+    }
+
+    fn layers(&self) -> Result<Vec<Digest>> {
+        Ok(gc::names(&self.root.join("layers/sha256"))?.iter().filter_map(|name| Digest::parse(name)).collect())
+    }
+
+    /// Directories that `bundle` has written to, one in a line of `bundles`.
+    fn bundles(&self) -> Result<Vec<PathBuf>> {
+        let path = self.root.join("bundles");
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            text => Ok(text.call("read").on(path.display())?.lines().map(PathBuf::from).collect()),
+        }
+    }
+
+    /// Opened, for names below it.
+    fn directory(&self, name: &str) -> Result<OwnedFd> {
+        let path = self.root.join(name);
+        File::open(&path).call("open").on(path.display()).map(OwnedFd::from)
+    }
+}
+
+impl Changing<'_> {
+    /// Keeps what is read under its digest, which has to be `expected` if that is given.
+    pub(crate) fn add_blob(&self, content: impl Read, expected: Option<&Digest>) -> Result<(Digest, u64)> {
+        let path = self.temporary();
+        let result = self.copy(content, &path, expected);
+        if result.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        result
+    }
+
+    fn copy(&self, content: impl Read, path: &Path, expected: Option<&Digest>) -> Result<(Digest, u64)> {
+        let mut file = File::create_new(path).call("open").on(path.display())?;
+        let mut content = Hashing::new(content);
+        std::io::copy(&mut content, &mut file).call("write").on(path.display())?;
+        let (digest, length) = content.finish().call("read").on("blob")?;
+        if let Some(expected) = expected.filter(|expected| **expected != digest) {
+            return Err(Error::other(format!("blob {expected}: its content has digest {digest}")));
+        }
+        file.sync_data().call("fdatasync").on(path.display())?;
+        fs::rename(path, self.store.blob(&digest)).call("rename").on(path.display())?;
+        Ok((digest, length))
+    }
+
+    pub(crate) fn add_document(&self, document: &impl Serialize) -> Result<(Digest, u64)> {
+        let text = serde_json::to_vec(document).map_err(|error| Error::other(error.to_string()))?;
+        self.add_blob(text.as_slice(), None)
+    }
+
+    /// Unpacks the layer that a blob holds, unless it is there already.
+    pub(crate) fn add_layer(&self, blob: &Digest, diff_id: &Digest) -> Result<()> {
+        let file = BufReader::with_capacity(1 << 16, self.store.open_blob(blob)?);
+        let content = Hashing::new(compression::open(file)?);
+        self.unpack(content, Some(diff_id)).map(drop).map_err(|error| error.within(format_args!("layer {blob}")))
+    }
+
+    /// Unpacks a tar to a directory of the digest of its content.
+    fn unpack(&self, mut content: Hashing<impl Read>, expected: Option<&Digest>) -> Result<Digest> {
+        if let Some(expected) = expected.filter(|expected| self.store.layer(expected).exists()) {
+            return Ok(expected.clone());
+        }
+        let path = self.temporary();
+        DirBuilder::new().mode(0o755).create(&path).call("mkdir").on(path.display())?;
+        let done = self.unpack_to(&mut content, &path).and_then(|()| {
+            let (digest, _) = content.finish().call("read").on("layer")?;
+            match expected.filter(|expected| **expected != digest) {
+                Some(expected) => Err(Error::other(format!("its content has diff id {digest}, not {expected}"))),
+                None => self.settle(&path, &digest).map(|()| digest),
+            }
+        });
+        if done.is_err() {
+            self.discard(&path);
+        }
+        done
+    }
+
+    fn unpack_to(&self, content: &mut impl Read, path: &Path) -> Result<()> {
+        let dir = File::open(path).call("open").on(path.display())?;
+        layer::Unpack::new(dir.as_fd()).apply(content)
+    }
+
+    /// Gives an unpacked layer its name; whole on disk before it has it.
+    fn settle(&self, path: &Path, digest: &Digest) -> Result<()> {
+        let dir = File::open(path).call("open").on(path.display())?;
+        nix::unistd::syncfs(&dir).call("syncfs").on(path.display())?;
+        let layer = self.store.layer(digest);
+        match fs::rename(path, &layer) {
+            // The same layer twice in one image.
+            Err(_) if layer.exists() => self.discard(path),
+            renamed => renamed.call("rename").on(layer.display())?,
+        }
+        Ok(())
+    }
+
+    fn discard(&self, path: &Path) {
+        let name = path.file_name().map(|name| sys::c_string(name.as_encoded_bytes()));
+        let removed = match (self.store.directory("tmp"), name) {
+            (Ok(dir), Some(Ok(name))) => tree::remove(dir.as_fd(), &name).on(path.display()),
+            (Err(error), _) => Err(error),
+            _ => Ok(()),
+        };
+        if let Err(error) = removed {
+            log::warn!("{error}");
+        }
+    }
+
+    /// A name that nobody else has: there is one who changes, and each name is used once.
+    fn temporary(&self) -> PathBuf {
+        let mut number = 0_u64;
+        loop {
+            let path = self.store.root.join(format!("tmp/{}-{number}", std::process::id()));
+            if fs::symlink_metadata(&path).is_err() {
+                return path;
+            }
+            number += 1;
+        }
+    }
+
+    pub(crate) fn save_index(&self, index: &Index) -> Result<()> {
+        let path = self.store.root.join("index.json");
+        let new = self.temporary();
+        let text = serde_json::to_vec(index).map_err(|error| Error::other(error.to_string()))?;
+        let mut file = File::create_new(&new).call("open").on(new.display())?;
+        file.write_all(&text).and_then(|()| file.sync_data()).call("write").on(new.display())?;
+        fs::rename(&new, &path).call("rename").on(path.display())
+    }
+
+    /// Remembers a bundle, and forgets those that are gone.
+    pub(crate) fn add_bundle(&self, dir: &Path) -> Result<()> {
+        let mut bundles: Vec<PathBuf> = self.store.bundles()?;
+        bundles.retain(|bundle| bundle != dir && bundle.join("config.json").exists());
+        bundles.push(dir.to_owned());
+        let path = self.store.root.join("bundles");
+        let lines: String = bundles.iter().map(|bundle| format!("{}\n", bundle.display())).collect();
+        let new = self.temporary();
+        fs::write(&new, lines).call("write").on(new.display())?;
+        fs::rename(&new, &path).call("rename").on(path.display())
+    }
+
+    /// The name is this image's from now on.
+    pub(crate) fn name(&self, descriptor: Descriptor, name: &str) -> Result<()> {
+        let mut index = self.store.index()?;
+        index.manifests.retain(|entry| entry.name() != Some(name));
+        let mut descriptor = descriptor;
+        descriptor.annotations.insert(NAME.to_owned(), name.to_owned());
+        index.manifests.push(descriptor);
+        self.save_index(&index)
+    }
+
+    pub(crate) fn remove_name(&self, name: &str) -> Result<()> {
+        let full = document::full_name(name);
+        let mut index = self.store.index()?;
+        let before = index.manifests.len();
+        index.manifests.retain(|entry| entry.name() != Some(full.as_str()));
+        if index.manifests.len() == before {
+            return Err(Error::other(format!("image {name:?} does not exist")));
+        }
+        self.save_index(&index)
+    }
+}
+
+/// This machine's, in the words of Go, which are those of the image-spec.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Whether this machine can run it.
+fn is_for_this_machine(platform: &Platform) -> bool {
+    platform.os == "linux" && platform.architecture == architecture()
+}
