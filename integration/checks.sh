@@ -18,13 +18,13 @@ matches() {
 }
 
 # check NAME STATUS PATTERN COMMAND...: the command ends with that status (or one of several, with |
-# between), and its output, on one line,
-# matches the pattern of the shell. Needs `work`, a directory.
+# between), and its output, on one line, matches the pattern of the shell. Needs `work`, a directory.
+# CHECK_LIMIT and TYPED_AFTER, in seconds, are for machines that are slow.
 check() {
   local name=$1 wanted=$2 pattern=$3 output status=0
   shift 3
   # By way of a file: who holds a pipe would be waited for. No limit of time for functions.
-  if [ "$(type -t "$1")" != function ]; then set -- timeout --kill-after=2 30 "$@"; fi
+  if [ "$(type -t "$1")" != function ]; then set -- timeout --kill-after=2 "${CHECK_LIMIT-30}" "$@"; fi
   "$@" >"$work/output" 2>&1 </dev/null || status=$?
   output=$(tr -d '\r' <"$work/output" | tr '\n' ' ' | sed 's/ *$//')
   # shellcheck disable=SC2053
