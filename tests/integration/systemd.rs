@@ -272,6 +272,8 @@ fn later_commands() {
     let bundle = bundle("trap 'exit 5' TERM; echo ready; sleep 1000 & wait");
     let container = create(&bundle);
     container.start().wait_output("ready");
+    let inside = container.command(&["exec", &container.id, "cat", "/proc/self/cgroup"]).success().stdout;
+    assert!(inside.trim_end().ends_with(&scope(&bundle)), "{inside}");
     container.command(&["pause", &container.id]).success();
     assert_eq!(container.status(), "paused");
     container.command(&["resume", &container.id]).success();

@@ -128,9 +128,10 @@ impl Manager {
         let auxiliary: [(&str, Vec<Setting>); 0] = [];
         let arguments = (unit, "replace", settings, auxiliary.as_slice());
         let job = match bus.call(SYSTEMD, "StartTransientUnit", &arguments) {
-            // What is left of a unit that failed keeps its name until it is told to let go.
+            // What is left of a unit that failed keeps its name until it is told to let go. Whether it
+            // was that, or is gone by now, the second try tells.
             Err(failure) if failure.is(EXISTS) => {
-                bus.call(SYSTEMD, "ResetFailedUnit", &(unit,)).map_err(failed)?;
+                let _ = bus.call(SYSTEMD, "ResetFailedUnit", &(unit,));
                 bus.call(SYSTEMD, "StartTransientUnit", &arguments)
             }
             result => result,
