@@ -37,6 +37,7 @@ const ALL: [CloneFlags; 8] = [
 #[derive(Debug)]
 pub(crate) struct Running<'a> {
     init: BorrowedFd<'a>,
+    pid: i32,
     kinds: CloneFlags,
     /// Init's root directory, where it is not the root of its mount namespace.
     root: Option<OwnedFd>,
@@ -53,7 +54,7 @@ impl<'a> Running<'a> {
         }
         // In a mount namespace that others made, init may have called chroot(2).
         let root = if namespaces.makes(CloneFlags::CLONE_NEWNS) { None } else { Some(root_of(pid)?) };
-        Ok(Self { init, kinds, root })
+        Ok(Self { init, pid, kinds, root })
     }
 
     pub(crate) fn has_user(&self) -> bool {
@@ -87,15 +88,25 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// A kernel without one of the types refuses them all.
+    /// A kernel without one of the types refuses them all, and so it does where one belongs to the host
+    /// and the caller has no rights there: a plain user's container in the host's network, say.
     fn join(&self, kinds: CloneFlags) -> sys::Result<()> {
-        match ns::setns(self.init, kinds) {
-            Err(error) if error.errno == Errno::EINVAL => match known(kinds) {
-                known if known == kinds => Err(error),
-                known => ns::setns(self.init, known),
-            },
-            result => result,
+        let Err(error) = ns::setns(self.init, kinds) else { return Ok(()) };
+        let fewer = match error.errno {
+            Errno::EINVAL => known(kinds),
+            Errno::EPERM => self.others(kinds),
+            _ => kinds,
+        };
+        if fewer == kinds {
+            return Err(error);
         }
+        if fewer.is_empty() { Ok(()) } else { self.join(fewer) }
+    }
+
+    /// Those that are not the caller's already.
+    fn others(&self, kinds: CloneFlags) -> CloneFlags {
+        let is_other = |kind: &CloneFlags| !is_ours(self.pid, *kind).unwrap_or(false);
+        ALL.into_iter().filter(|kind| kinds.contains(*kind)).filter(is_other).collect()
     }
 }
 

@@ -145,6 +145,23 @@ fn all_commands() {
     bundle.assert_clean();
 }
 
+/// exec enters what is the container's own, and has no need of rights over what is the host's.
+#[test]
+fn exec_beside_namespaces_of_the_host() {
+    let mut bundle = bundle("echo up; exec sleep 100");
+    bundle.share("network").share("cgroup").share("uts").remove("/hostname");
+    bundle.write();
+    command(&bundle, &["create", &bundle.id]).success();
+    command(&bundle, &["start", &bundle.id]).success();
+    let script = "id -u; stat -c %N /proc/self/ns/net /proc/self/ns/pid /proc/1/ns/net /proc/1/ns/pid";
+    let output = command(&bundle, &["exec", &bundle.id, "sh", "-c", &script]).success().stdout;
+    let lines: Vec<&str> = output.lines().map(|line| line.rsplit("-> ").next().unwrap()).collect();
+    assert_eq!((lines.len(), lines[0]), (5, "0"), "{output}");
+    assert_eq!(lines[1..3], lines[3..5]);
+    command(&bundle, &["kill", &bundle.id, "KILL"]).success();
+    command(&bundle, &["delete", "--force", &bundle.id]).success();
+}
+
 /// /etc/passwd, subuid and subgid of a machine where the user has ten thousand ids more.
 fn etc(bundle: &Bundle) -> PathBuf {
     let etc = bundle.file("etc");
