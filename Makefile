@@ -21,7 +21,7 @@ export LIBSECCOMP_LINK_TYPE := dylib
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: help build bundles run test test-unit test-root test-vm test-vm-quick test-engines validate bench fmt lint install clean packages-build packages-run
+.PHONY: help build bundles run test test-unit test-root test-vm test-vm-quick test-vm-podman test-engines validate bench fmt lint install clean packages-build packages-run
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,11 +50,15 @@ test-root: packages-run ## all of cargo's tests, on this machine
 test-vm: build packages-run ## all of tests/ again, under pure cgroup v2 in a virtual machine
 	ORLOP=$(abspath $(ORLOP)) integration/vm/tests --quick
 	ORLOP=$(abspath $(ORLOP)) integration/vm/tests --systemd systemd:: drivers::
+	RUNTIME=$(abspath $(ORLOP)) integration/vm/rootless hand
 
 # A quarter of all is enough where the rest has just passed, and takes minutes even on an emulated processor.
 test-vm-quick: build packages-run ## those of them that cgroups have to do with
 	ORLOP=$(abspath $(ORLOP)) integration/vm/tests $(addsuffix ::,cgroups cgroup_devices cgroup_mounts devices delete kill lifecycle rootfs run)
 	ORLOP=$(abspath $(ORLOP)) integration/vm/tests --systemd systemd::
+
+test-vm-podman: build packages-run ## podman as a plain user with systemd's cgroups; takes some ten minutes
+	RUNTIME=$(abspath $(ORLOP)) integration/vm/rootless podman
 
 test-engines: build ## orlop under podman and containerd; installs both
 	RUNTIME=$(abspath $(ORLOP)) integration/podman/run

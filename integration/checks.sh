@@ -97,7 +97,7 @@ await() {
 typed() {
   local text=$1
   shift
-  { sleep "${TYPED_AFTER-1}"; printf '%b' "$text"; sleep 0.5; } |
+  { sleep "${TYPED_AFTER-1}"; printf '%b' "$text" 2>/dev/null; sleep 0.5; } |
     script --quiet --return --command "$(printf '%q ' "$@")" /dev/null
 }
 
