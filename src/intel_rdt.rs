@@ -124,7 +124,7 @@ mod tests {
         assert!(!compile(r#"{"closID": ""}"#).unwrap().shared);
     }
 
-    /// LNX-108, LNX-109, LNX-110, LNX-111
+    /// LNX-103, LNX-104, LNX-108…LNX-111 (the first two are SHOULDs for authors: a warning, and two lines)
     #[test]
     fn schemata_in_their_order() {
         let lines = |json: &str| compile(json).unwrap().schemata;

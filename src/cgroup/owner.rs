@@ -2,7 +2,7 @@
 //!
 //! Runs in: parent · config-linux.md#cgroup-ownership (LNX-56 to LNX-65)
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -62,7 +62,14 @@ pub(super) fn give(dir: &Path, directory: impl AsFd, owner: u32) -> Result<()> {
         Err(Errno::EPERM) if !is_host_root() => return Ok(()),
         result => result.call("fchown").on(dir.display()).property(PROPERTY)?,
     }
-    let list = file::read_value(Path::new(LIST)).unwrap_or_else(|_| DEFAULT_LIST.to_owned());
+    give_files(dir, directory, &list(Path::new(LIST)), owner)
+}
+
+fn list(path: &Path) -> String {
+    file::read_value(path).unwrap_or_else(|_| DEFAULT_LIST.to_owned())
+}
+
+fn give_files(dir: &Path, directory: BorrowedFd<'_>, list: &str, owner: Option<Uid>) -> Result<()> {
     for name in list.lines() {
         match fchownat(directory, name, owner, None, AtFlags::AT_SYMLINK_NOFOLLOW) {
             // Of a controller that the cgroup does not have.
@@ -100,6 +107,34 @@ mod tests {
         assert_eq!(owner(50, "[]", MAPPED), Some(7));
         assert_eq!(owner(10, "[]", MAPPED), None);
         assert_eq!(owner(0, "[]", OWN), None);
+    }
+
+    /// LNX-61…LNX-63, LNX-65: a file that is listed and missing is none; one that is not listed stays. (Only
+    /// root can give files away; for anybody else nothing changes.)
+    #[test]
+    fn the_files_that_are_listed_and_no_others() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let dir = std::env::temp_dir().join(format!("orlop-owner-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        for name in ["cgroup.procs", "cgroup.threads", "memory.max"] {
+            std::fs::write(dir.join(name), "").unwrap();
+        }
+        let own = nix::unistd::geteuid();
+        let other = if own.is_root() { Uid::from_raw(12_345) } else { own };
+        let directory = std::fs::File::open(&dir).unwrap();
+        give_files(&dir, directory.as_fd(), "cgroup.procs\nmemory.reclaim\ncgroup.threads\n", Some(other)).unwrap();
+        let owner = |name: &str| std::fs::metadata(dir.join(name)).unwrap().uid();
+        let found = ["cgroup.procs", "cgroup.threads", "memory.max"].map(owner);
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(found, [other.as_raw(), other.as_raw(), own.as_raw()]);
+    }
+
+    /// LNX-64
+    #[test]
+    fn without_a_list_of_the_kernel() {
+        let list = list(Path::new("/no/such/list"));
+        assert_eq!(list.lines().collect::<Vec<_>>(), ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]);
     }
 
     /// LNX-58, LNX-60

@@ -122,6 +122,16 @@ mod tests {
         }
     }
 
+    /// CFG-54, CFG-55, CFG-65: our own annotations are in our own domain.
+    #[test]
+    fn annotations_of_our_own_are_not_the_specifications() {
+        let document = document();
+        let described = document["annotations"].as_object().unwrap().keys().map(String::as_str);
+        for key in annotations().into_iter().chain(described) {
+            assert!(key.contains('.') && !key.starts_with("org.opencontainers"), "{key}");
+        }
+    }
+
     /// FEAT-13: the annotations named in the source are those that the document lists.
     #[test]
     fn every_annotation_that_is_read_is_listed() {

@@ -81,7 +81,7 @@ fn all_capabilities() {
     assert_sets(&mut bundle, [mask; 5]);
 }
 
-/// CFG-25, CFG-26: an unknown capability is a warning that names it, no failure.
+/// CFG-25, CFG-26, RT-35: an unknown capability is a warning that names it, no failure.
 #[test]
 fn unknown_capability() {
     let mut bundle = Bundle::new();

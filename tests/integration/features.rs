@@ -138,7 +138,7 @@ fn capabilities() {
     assert!(bundle.run().success().stderr.contains("CAP_NOSUCH"));
 }
 
-/// FEAT-10: every mount option that the document names is known: none of them reaches the file system
+/// FEAT-10, MNT-10…MNT-66, MNT-69…MNT-71: every mount option that the document names is known: none of them reaches the file system
 /// as data, which tmpfs would refuse.
 #[test]
 fn mount_options() {

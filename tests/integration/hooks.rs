@@ -26,7 +26,7 @@ pub(crate) fn read_log(bundle: &Bundle) -> Vec<String> {
     fs::read_to_string(bundle.file("log")).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// HK-11, HK-13…HK-36: six kinds, two hooks each, in the order of the lifecycle; the program runs
+/// RT-20, RT-22, RT-24, RT-26, RT-28, RT-29, HK-11, HK-13…HK-36: six kinds, two hooks each, in the order of the lifecycle; the program runs
 /// between startContainer and poststart.
 #[test]
 fn order() {

@@ -20,7 +20,8 @@ fn mapping(host: u32) -> Value {
     json!([{"containerID": 0, "hostID": host, "size": 65536}])
 }
 
-/// MNT-67, MNT-75, MNT-78: owners on an idmapped bind are shifted by exactly the mount's mappings.
+/// MNT-67, MNT-68, MNT-75, MNT-76, MNT-78, MNT-82: owners on an idmapped bind are shifted by exactly the mount's
+/// mappings, also where they are given without an option.
 #[test]
 fn idmapped() {
     let mut bundle = Bundle::with_script("stat -c %u:%g /data/file /data/sub/file");
@@ -31,7 +32,7 @@ fn idmapped() {
     let (source, _mounts) = host_tree(&bundle, MsFlags::empty());
     fs::write(format!("{source}/file"), "").unwrap();
     fs::write(format!("{source}/sub/file"), "").unwrap();
-    for (option, sub) in [("idmap", "0:0"), ("ridmap", "2000:3000")] {
+    for (option, sub) in [("idmap", "0:0"), ("ridmap", "2000:3000"), ("rw", "0:0")] {
         bundle.config["mounts"].as_array_mut().unwrap().truncate(6);
         bundle.push("/mounts", json!({"destination": "/data", "source": source, "options": ["rbind", option], "uidMappings": mapping(2000), "gidMappings": mapping(3000)}));
         let output = bundle.run();

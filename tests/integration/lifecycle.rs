@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::harness::{Bundle, host, json, runtime};
 
-/// RT-01, RT-16, RT-18, RT-43, RT-49, RT-56: the whole life, each step by a process of its own.
+/// RT-01, RT-16, RT-18, RT-28, RT-31, RT-36, RT-43…RT-45, RT-49, RT-56, CFG-49: the whole life, each step by a process of its own.
 #[test]
 fn whole_life() {
     let bundle = Bundle::with_script("echo ran > /tmp/ran; exec sleep 1000");

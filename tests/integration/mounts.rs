@@ -262,3 +262,20 @@ fn invisible_to_the_host() {
     container.start().wait_output("up");
     assert_eq!(crate::harness::host::mounts(bundle.tag()), Vec::<String>::new());
 }
+
+/// MNT-90: a mount onto `/` is the root file system that the program sees, and what follows is in it.
+#[test]
+fn onto_the_root() {
+    let mut bundle = Bundle::with_script("cat /marker; echo x >/new; cat /below/marker");
+    let other = bundle.dir.join("other");
+    fs::rename(bundle.rootfs(""), &other).unwrap();
+    fs::create_dir(bundle.rootfs("")).unwrap();
+    fs::write(other.join("marker"), "other\n").unwrap();
+    bundle.config["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, json!({"destination": "/", "type": "bind", "source": "other", "options": ["rbind"]}));
+    bundle.mount("/below", "bind", "other", &["rbind", "ro"]);
+    assert_eq!(bundle.output(), "other\nother\n");
+    assert!(other.join("new").exists() && fs::read_dir(bundle.rootfs("")).unwrap().next().is_none());
+}

@@ -221,7 +221,7 @@ fn keyring() {
     assert_eq!(bundle.run_with(&["--no-new-keyring"]).success().stdout.trim(), host);
 }
 
-/// A profile of a security module that this machine does not have is refused.
+/// CFG-24, CFG-36: a profile of a security module that this machine does not have is refused.
 #[test]
 fn security_modules() {
     let mut bundle = Bundle::new();

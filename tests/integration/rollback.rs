@@ -25,7 +25,7 @@ fn broken(words: &[&str], breaking: impl FnOnce(&mut Bundle) -> &mut Bundle) {
     bundle.create().start().wait();
 }
 
-/// In the order in which create goes about its work.
+/// RT-17, RT-34, RT-46: in the order in which create goes about its work.
 #[test]
 fn each_step() {
     broken(&["linux.namespaces"], |b| b.join("network", "/no/such/namespace"));
@@ -114,7 +114,7 @@ fn concurrent_creates() {
     }
 }
 
-/// Two containers must not share a cgroup by accident: the second is refused, and the first unharmed.
+/// LNX-48: two containers must not share a cgroup by accident: the second is refused, and the first unharmed.
 #[test]
 fn cgroup_in_use() {
     let bundle = Bundle::with_script("exec sleep 1000");

@@ -51,7 +51,7 @@ fn bundle_is_the_working_directory() {
     bundle.command(&["delete", "--force", &bundle.id]).success();
 }
 
-/// RT-14: annotations come back; none are absent or an empty object.
+/// RT-14, CFG-51: annotations come back; none are absent or an empty object.
 #[test]
 fn annotations() {
     let mut bundle = Bundle::with_script("exec sleep 1000");
