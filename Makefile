@@ -21,7 +21,7 @@ export LIBSECCOMP_LINK_TYPE := dylib
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: help build bundles run test test-unit test-root test-vm test-vm-quick test-vm-podman test-engines validate bench fmt lint install clean packages-build packages-run
+.PHONY: help build bundles run test test-unit test-root test-vm test-vm-quick test-vm-podman test-engines validate bench conformance fmt lint install clean packages-build packages-run
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -71,12 +71,16 @@ validate: build packages-run ## the validation suite of opencontainers/runtime-t
 bench: build ## instructions, system calls, memory and time beside runc and crun
 	integration/bench/run $(abspath $(ORLOP))
 
+conformance: ## docs/conformance.md, from the comments of the tests
+	integration/conformance/generate
+
 fmt: ## formats the source
 	$(CARGO) fmt
 
 lint: packages-build ## what .ci/run insists on
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	integration/conformance/generate --check
 
 install: ## installs what `make build` built: make install [PREFIX=/usr/local] [DESTDIR=]
 	@test -x $(ORLOP) || { echo "make install: there is no $(ORLOP), run make build first"; exit 1; }
