@@ -26,7 +26,9 @@ pub fn config(data: &[u8]) {
 /// `exec --process`, and `update --resources`.
 pub fn arguments(data: &[u8]) {
     let _ = spec::parse_process(data, "process.json");
-    if let Ok(change) = serde_json::from_slice(data).map_err(drop).and_then(|value| Change::new(value).map_err(drop)) {
+    if let Ok(change) =
+        serde_json::from_slice(data).map_err(drop).and_then(|value| Change::new(value, None).map_err(drop))
+    {
         let _ = change.merge(b"{\"ociVersion\": \"1.3.0\", \"linux\": {\"resources\": {\"memory\": {\"limit\": 1}}}}");
     }
 }

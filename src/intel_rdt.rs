@@ -7,6 +7,7 @@
 //! is what the configuration wants; `group` makes it.
 
 mod group;
+mod update;
 
 use std::path::{Path, PathBuf};
 

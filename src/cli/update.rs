@@ -6,12 +6,12 @@ use std::io::Read as _;
 use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::args::{self, id, option, path, path_of, string};
 use super::{Entry, Global};
 use crate::container::Container;
-use crate::error::{Error, Property, Result};
+use crate::error::{Error, Result};
 use crate::spec::change::Change;
 
 pub(super) const ENTRY: Entry = Entry { name: "update", about: "Change a container's limits", args, run };
@@ -47,10 +47,10 @@ const FLAGS: [(&str, &str, Kind, &str); 16] = [
     ("blkio-weight", "/blockIO/weight", Number, "Weight of block device access, 10 to 1000"),
 ];
 
-/// Of resctrl, and not of cgroups.
-const RDT_FLAGS: [(&str, Property, &str); 2] = [
-    ("l3-cache-schema", Property::of("linux.intelRdt.l3CacheSchema"), "Schema of Intel RDT's L3 cache allocation"),
-    ("mem-bw-schema", Property::of("linux.intelRdt.memBwSchema"), "Schema of Intel RDT's memory bandwidth allocation"),
+/// Below `linux.intelRdt`.
+const RDT_FLAGS: [(&str, &str, &str); 2] = [
+    ("l3-cache-schema", "l3CacheSchema", "Schema of Intel RDT's L3 cache allocation"),
+    ("mem-bw-schema", "memBwSchema", "Schema of Intel RDT's memory bandwidth allocation"),
 ];
 
 fn args(command: Command) -> Command {
@@ -65,11 +65,10 @@ fn args(command: Command) -> Command {
 }
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
-    let resources = match path_of(matches, "resources").filter(|path| !path.as_os_str().is_empty()) {
-        Some(path) => from_file(path)?,
-        None => from_flags(matches)?,
+    let change = match path_of(matches, "resources").filter(|path| !path.as_os_str().is_empty()) {
+        Some(path) => Change::new(from_file(path)?, None)?,
+        None => Change::new(from_flags(matches)?, rdt_from_flags(matches))?,
     };
-    let change = Change::new(resources)?;
     Container::find(&global.root, &args::container_id(matches)?)?.update(&change)?;
     Ok(0)
 }
@@ -87,11 +86,6 @@ fn from_file(path: &Path) -> Result<Value> {
 }
 
 fn from_flags(matches: &ArgMatches) -> Result<Value> {
-    if let Some((name, property, _)) =
-        RDT_FLAGS.iter().find(|(name, _, _)| string(matches, name).is_some_and(|value| !value.is_empty()))
-    {
-        return Err(property.unsupported(format!("--{name}: the container has no resctrl group")));
-    }
     let mut resources = json!({});
     for (flag, pointer, kind, _) in FLAGS {
         let Some(text) = string(matches, flag).filter(|text| !text.is_empty()) else { continue };
@@ -109,6 +103,13 @@ fn from_flags(matches: &ArgMatches) -> Result<Value> {
         *place = value;
     }
     Ok(resources)
+}
+
+fn rdt_from_flags(matches: &ArgMatches) -> Option<Value> {
+    let given = RDT_FLAGS.iter().filter_map(|(flag, name, _)| Some((*name, string(matches, flag)?)));
+    let members: Map<String, Value> =
+        given.filter(|(_, schema)| !schema.is_empty()).map(|(name, schema)| (name.to_owned(), json!(schema))).collect();
+    (!members.is_empty()).then_some(Value::Object(members))
 }
 
 /// `1024`, `64k`, `1.5GiB`, `-1`: units are powers of 1024, as in runc.
@@ -142,10 +143,13 @@ fn bytes(text: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn flags(arguments: &[&str]) -> Result<Value> {
+    fn matches(arguments: &[&str]) -> ArgMatches {
         let words = ["update"].iter().chain(arguments).chain(&["name"]);
-        let command = args(Command::new("update")).args_override_self(true);
-        from_flags(&command.try_get_matches_from(words).unwrap())
+        args(Command::new("update")).args_override_self(true).try_get_matches_from(words).unwrap()
+    }
+
+    fn flags(arguments: &[&str]) -> Result<Value> {
+        from_flags(&matches(arguments))
     }
 
     #[test]
@@ -155,7 +159,7 @@ mod tests {
             let resources = flags(&[&format!("--{flag}"), "1"]).unwrap();
             assert_eq!(resources.pointer(pointer), Some(&value), "{flag}");
             assert_eq!(flags(&[&format!("--{flag}=1")]).unwrap(), resources);
-            assert!(Change::new(resources).is_ok(), "{flag}");
+            assert!(Change::new(resources, None).is_ok(), "{flag}");
         }
     }
 
@@ -168,7 +172,9 @@ mod tests {
         );
         assert_eq!(flags(&["--memory", "1M", "--memory", "2m"]).unwrap(), json!({"memory": {"limit": 2 << 20}}));
         assert!(flags(&["--cpu-quota", "fast"]).unwrap_err().to_string().contains("--cpu-quota: \"fast\""));
-        assert!(flags(&["--l3-cache-schema", "L3:0=f"]).unwrap_err().to_string().contains("linux.intelRdt"));
+        let rdt = rdt_from_flags(&matches(&["--l3-cache-schema", "L3:0=f", "--mem-bw-schema=MB:0=20"]));
+        assert_eq!(rdt, Some(json!({"l3CacheSchema": "L3:0=f", "memBwSchema": "MB:0=20"})));
+        assert_eq!(rdt_from_flags(&matches(&["--l3-cache-schema="])), None);
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! All or nothing: the new configuration is written down first, the values are written, and with one
 //! rename it is the container's. What fails before takes back everything.
 
-use crate::cgroup::Cgroup;
-use crate::error::{Error, Result};
+use crate::cgroup::{Cgroup, warn_of_kernel_memory};
+use crate::error::{Error, Property, Result};
 use crate::host::Host;
-use crate::spec::change::Change;
+use crate::spec::change::{Change, Changed};
 
 use super::{Container, Status};
+
+const RDT: Property = Property::of("linux.intelRdt");
 
 impl Container {
     pub(crate) fn update(&mut self, change: &Change) -> Result<()> {
@@ -31,17 +33,27 @@ impl Container {
         let cgroup = Cgroup::open(&self.record.cgroup);
         cgroup.require("update")?;
         let (text, changed) = change.merge(&self.dir.config_text()?)?;
-        let host = Host::new();
-        crate::cgroup::warn_of_kernel_memory(&change.resources()?);
+        warn_of_kernel_memory(&change.resources()?);
         self.dir.stage_config(&text)?;
-        let updated = cgroup.update(&changed, host.cgroups()?).and_then(|journal| {
-            self.dir.commit_config()?;
-            journal.keep();
-            Ok(())
-        });
+        let updated = self.apply(change, &cgroup, &changed);
         if updated.is_err() {
             self.dir.discard_config()?;
         }
         updated
+    }
+
+    fn apply(&self, change: &Change, cgroup: &Cgroup, changed: &Changed<'_>) -> Result<()> {
+        let journal = cgroup.update(changed, Host::new().cgroups()?)?;
+        let limits = match (change.rdt()?, &self.record.intel_rdt) {
+            (None, _) => None,
+            (Some(rdt), Some(class)) => Some(class.update(&rdt)?),
+            (Some(_), None) => return Err(RDT.unsupported("the container has no class of service to change")),
+        };
+        self.dir.commit_config()?;
+        journal.keep();
+        if let Some(limits) = limits {
+            limits.keep();
+        }
+        Ok(())
     }
 }

@@ -132,6 +132,14 @@ impl Record {
         write(&file, &pid.to_string()).on(file.display()).property(PROPERTY)
     }
 
+    /// The class that a monitoring group is in, or the group itself.
+    pub(super) fn class(&self) -> &Path {
+        match self.group.parent() {
+            Some(groups) if groups.ends_with("mon_groups") => groups.parent().unwrap_or(groups),
+            _ => &self.group,
+        }
+    }
+
     /// LNX-116, LNX-117, LNX-120
     pub(crate) fn remove(&self) -> Result<()> {
         remove(&self.made)
@@ -169,13 +177,13 @@ fn make_monitor(dir: &Path) -> Result<()> {
     }
 }
 
-fn write(file: &Path, text: &str) -> sys::Result<()> {
+pub(super) fn write(file: &Path, text: &str) -> sys::Result<()> {
     let file = sys::path::open(&sys::c_path(file)?, OFlag::O_WRONLY)?;
     sys::fd::write(file.as_fd(), text.as_bytes())
 }
 
 /// With the kernel's own words on the last command, at the root.
-fn explain(error: sys::Error, group: &Path, file: &Path) -> Error {
+pub(super) fn explain(error: sys::Error, group: &Path, file: &Path) -> Error {
     let said = [Some(group), group.parent()].into_iter().flatten();
     let said = said.filter_map(|root| std::fs::read_to_string(root.join("info/last_cmd_status")).ok()).next();
     match said.as_deref().map(str::trim).filter(|said| !said.is_empty() && *said != "ok") {

@@ -1,4 +1,4 @@
-//! `linux.resources` as `update` changes it: what is given, what it becomes, where it is kept.
+//! `linux.resources` and `linux.intelRdt` as `update` changes them: what is given, what it becomes.
 //!
 //! Runs in: parent · config-linux.md#control-groups, `update`
 //!
@@ -8,13 +8,18 @@
 use serde_json::value::RawValue;
 use serde_json::{Map as Object, Value};
 
-use super::config::Resources;
+use super::config::{IntelRdt, Resources};
 use super::map::Map;
 use crate::error::{Error, Result};
 
-/// What `update` was asked for: an object like `linux.resources`, without what is not set in it.
+/// What `update` was asked for.
 #[derive(Debug)]
-pub(crate) struct Change(Value);
+pub(crate) struct Change {
+    /// An object like `linux.resources`, without what is not set in it.
+    resources: Value,
+    /// One like `linux.intelRdt`.
+    rdt: Option<Value>,
+}
 
 /// A change and the resources before and after it.
 #[derive(Debug)]
@@ -26,18 +31,23 @@ pub(crate) struct Changed<'a> {
 
 impl Change {
     /// From the JSON of `--resources` or of the flags.
-    pub(crate) fn new(mut value: Value) -> Result<Self> {
-        if !value.is_object() {
+    pub(crate) fn new(mut resources: Value, rdt: Option<Value>) -> Result<Self> {
+        if !resources.is_object() {
             return Err(Error::other("resources: not a JSON object"));
         }
-        drop_unset(&mut value, "");
-        parse(&value)?;
-        Ok(Self(value))
+        drop_unset(&mut resources, "");
+        parse(&resources)?;
+        Ok(Self { resources, rdt })
+    }
+
+    pub(crate) fn rdt(&self) -> Result<Option<IntelRdt>> {
+        let parsed = self.rdt.as_ref().map(IntelRdt::deserialize).transpose();
+        parsed.map_err(|error| Error::other(format!("linux.intelRdt: {error}")))
     }
 
     /// On its own: what it says about properties that nothing else depends on.
     pub(crate) fn resources(&self) -> Result<Resources> {
-        parse(&self.0)
+        parse(&self.resources)
     }
 
     /// The configuration's text with the change merged into its `linux.resources`, and both states of
@@ -46,10 +56,12 @@ impl Change {
         let mut document = object(config)?;
         let mut linux =
             document.get("linux").map_or_else(|| Ok(Map::default()), |text| object(text.get().as_bytes()))?;
-        let stored = linux.get("resources").map_or_else(|| Ok(Value::Null), |text| value(text.get().as_bytes()))?;
+        let member = |name: &str| linux.get(name).map_or_else(|| Ok(Value::Null), |text| value(text.get().as_bytes()));
+        let stored = member("resources")?;
+        let mut rdt = member("intelRdt")?;
         let stored = if stored.is_object() { stored } else { Value::Object(Object::new()) };
         let mut merged = stored.clone();
-        let mut change = self.0.clone();
+        let mut change = self.resources.clone();
         if let Some(rules) = change.as_object_mut().and_then(|change| change.remove("devices"))
             && rules != Value::Array(vec![serde_json::json!({"allow": false, "access": "rwm"})])
             && Some(&rules) != stored.get("devices")
@@ -58,6 +70,10 @@ impl Change {
         }
         merge(&mut merged, change);
         let changed = Changed { before: parse(&stored)?, after: parse(&merged)?, change: self };
+        if let Some(change) = &self.rdt {
+            merge(&mut rdt, change.clone());
+            linux.set("intelRdt", raw(&rdt)?);
+        }
         linux.set("resources", raw(&merged)?);
         document.set("linux", raw(&linux)?);
         let text = serde_json::to_vec(&document).map_err(|error| Error::other(error.to_string()))?;
@@ -68,7 +84,7 @@ impl Change {
 impl Changed<'_> {
     /// Whether the change names a property: `cpu.shares`, `unified.io.max`.
     pub(crate) fn names(&self, property: &str) -> bool {
-        let mut value = &self.change.0;
+        let mut value = &self.change.resources;
         let mut rest = property;
         while let Some((name, inner)) = rest.split_once('.') {
             match value.get(name) {
@@ -169,7 +185,7 @@ mod tests {
         "unified":{"io.max":"8:0 rbps=1"}},"cgroupsPath":"/a"}}"#;
 
     fn change(json: &str) -> Change {
-        Change::new(serde_json::from_str(json).unwrap()).unwrap()
+        Change::new(serde_json::from_str(json).unwrap(), None).unwrap()
     }
 
     fn merged(json: &str) -> Value {
@@ -231,7 +247,7 @@ mod tests {
 
     #[test]
     fn values_of_a_wrong_type_name_their_property() {
-        let error = |json: &str| Change::new(serde_json::from_str(json).unwrap()).unwrap_err().to_string();
+        let error = |json: &str| Change::new(serde_json::from_str(json).unwrap(), None).unwrap_err().to_string();
         assert!(error(r#"{"memory": {"limit": "1G"}}"#).starts_with("linux.resources.memory.limit: invalid type"));
         assert_eq!(error("[]"), "resources: not a JSON object");
     }

@@ -1,5 +1,7 @@
 //! `linux.resources.devices`: which devices a container may use (config-linux.md).
 
+use std::fs;
+
 use crate::cgroups::{read, sleeping};
 use crate::harness::{Bundle, cgroup, json};
 
@@ -107,4 +109,24 @@ fn bad_device_rules() {
         bundle.set("/linux/resources", json!({"devices": [{"allow": false, "access": "rwm"}, bad]}));
         bundle.refused(&["linux.resources.devices[1]"]);
     }
+}
+
+/// LNX-66: in a cgroup that was there before, the rules take the place of those of the container before.
+#[test]
+fn devices_of_a_cgroup_that_stays() {
+    let mut bundle =
+        Bundle::with_script("mknod /dev/kmsg c 1 11; head -c 0 < /dev/kmsg && echo readable; rm /dev/kmsg");
+    bundle.capabilities(&["CAP_MKNOD", "CAP_DAC_OVERRIDE", "CAP_SYSLOG"]);
+    let path = format!("/{}-stays", bundle.tag());
+    let dirs: Vec<_> = cgroup::in_use().map(|controller| cgroup::dir(controller, &path)).collect();
+    dirs.iter().for_each(|dir| fs::create_dir(dir).unwrap());
+    bundle.set("/linux/cgroupsPath", json!(path));
+    for allow in [true, false, true] {
+        let rule = json!({"allow": allow, "type": "c", "major": 1, "minor": 11, "access": "rwm"});
+        bundle.set("/linux/resources", json!({"devices": [{"allow": false, "access": "rwm"}, rule]}));
+        let output = bundle.run();
+        assert_eq!(output.stdout, if allow { "readable\n" } else { "" }, "{output:?}");
+        assert_eq!(output.stderr.contains("Operation not permitted"), !allow, "{output:?}");
+    }
+    dirs.iter().for_each(|dir| fs::remove_dir(dir).unwrap());
 }

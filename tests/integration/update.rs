@@ -300,3 +300,23 @@ fn invalid_values() {
     }
     update(&container, &["--kernel-memory=1G", "--kernel-memory-tcp=1G"]).success();
 }
+
+/// Of updates at the same time each is made as a whole: what is kept is what is in force.
+#[test]
+fn at_the_same_time() {
+    let (bundle, _container) = sleeping(json!({"pids": {"limit": 100}}));
+    let commands: Vec<_> = (1..=6)
+        .map(|n| {
+            let (memory, pids) = (format!("--memory={n}00M"), format!("--pids-limit={n}00"));
+            bundle.spawn(&["update", &memory, &pids, &bundle.id])
+        })
+        .collect();
+    for command in commands {
+        command.finish().success();
+    }
+    let kept = kept(&bundle);
+    let pids = kept["pids"]["limit"].as_u64().unwrap();
+    assert_eq!(kept["memory"]["limit"], pids << 20);
+    assert_eq!(read(&bundle.cgroup("pids"), "pids.max"), pids.to_string());
+    assert_eq!(memory_limit(&bundle), (pids << 20).to_string());
+}
