@@ -8,6 +8,7 @@
 
 mod args;
 mod bundle;
+mod checkpoint;
 mod create;
 mod dashes;
 mod delete;
@@ -72,6 +73,8 @@ const COMMANDS: &[Entry] = &[
     exec::ENTRY,
     ps::ENTRY,
     events::ENTRY,
+    checkpoint::CHECKPOINT,
+    checkpoint::RESTORE,
     run::ENTRY,
     list::ENTRY,
     update::ENTRY,

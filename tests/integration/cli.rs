@@ -249,3 +249,21 @@ fn plain_user() {
     assert_eq!(words, ["0", "1", "0", "54321", "1"]);
     assert!(runtime_dir.join("orlop").is_dir());
 }
+
+/// `checkpoint` and `restore` are not there, and podman, which asks for their help, is not told otherwise.
+#[test]
+fn no_checkpoints() {
+    if !runtime::is_orlop() {
+        skip!("other runtimes have them");
+    }
+    for args in [
+        &["checkpoint", "--help"][..],
+        &["checkpoint", "--image-path", "/i", "--work-path", "/w", "--leave-running", "--leave-running", "x"],
+        &["restore", "--lsm-mount-context"],
+        &["restore", "--image-path", "/i", "--detach", "-no-subreaper", "--bundle", "/b", "x"],
+    ] {
+        let output = plain(args).failure(&[args[0], "not supported"]);
+        assert_eq!(output.stdout, "");
+        assert!(!output.stderr.contains("flag needs an argument"));
+    }
+}
