@@ -121,7 +121,8 @@ fn pids_inside() {
         let last = crate::harness::field(&status, "NSpid").split_whitespace().last().unwrap().to_owned();
         assert_eq!(process["containerPid"].to_string(), last);
         assert_eq!(process["ppid"].to_string(), crate::harness::field(&status, "PPid"));
-        assert_eq!(process["name"].as_str().unwrap(), crate::harness::field(&status, "Name"));
+        // A child of the shell may not have executed yet.
+        assert!(["sh", "sleep"].contains(&process["name"].as_str().unwrap()), "{process}");
         assert_eq!(process["uid"], 0);
         inside.push(process["containerPid"].as_i64().unwrap());
     }
