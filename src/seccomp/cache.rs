@@ -55,8 +55,11 @@ impl Key {
 }
 
 /// Of the compiler's source, so that a changed one never meets filters of its predecessor.
-const COMPILER: u64 =
-    hash(include_bytes!("compile.rs")) ^ hash(include_bytes!("ranges.rs")) ^ hash(include_bytes!("mod.rs"));
+const COMPILER: u64 = hash(include_bytes!("compile.rs"))
+    ^ hash(include_bytes!("listener.rs"))
+    ^ hash(include_bytes!("newer.rs"))
+    ^ hash(include_bytes!("ranges.rs"))
+    ^ hash(include_bytes!("mod.rs"));
 
 /// Multiplies and mixes eight bytes at a time (the constant is FNV's). Against accidents only: entries
 /// with equal hashes are told apart by comparing their inputs, and nobody else can write entries.

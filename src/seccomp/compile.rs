@@ -12,7 +12,7 @@ use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilter
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
 
-use super::{Filter, Listener, instructions, ranges};
+use super::{Filter, Listener, instructions, newer, ranges};
 use crate::error::{Error, Property, Result};
 use crate::spec::object::object;
 use crate::sys::{self, Call as _};
@@ -59,6 +59,8 @@ pub(super) struct Profile {
     flags: u32,
     rules: Vec<Rule>,
     pub(super) listener: Option<Listener>,
+    /// All names, whatever happens at them.
+    names: Vec<String>,
     /// Names that libseccomp does not know.
     pub(super) unknown: Vec<String>,
 }
@@ -84,10 +86,12 @@ impl Profile {
             flags: flags(seccomp.flags.as_deref())?,
             rules: Vec::new(),
             listener: None,
+            names: Vec::new(),
             unknown: Vec::new(),
         };
         for (index, syscall) in seccomp.syscalls.iter().flatten().enumerate() {
             profile.add(Property::at("linux.seccomp.syscalls", index), syscall)?;
+            profile.names.extend_from_slice(&syscall.names);
         }
         profile.set_listener(seccomp)?;
         profile.context()?;
@@ -166,7 +170,7 @@ impl Profile {
     }
 
     pub(super) fn build(&self) -> Result<Filter> {
-        let program = self.libseccomp_program()?;
+        let program = self.program()?;
         let program = ranges::rewrite(&program).unwrap_or(program);
         // BPF_MAXINSNS
         if program.len() > 4096 {
@@ -176,7 +180,17 @@ impl Profile {
         Ok(Filter { flags: self.flags, program, listener: self.listener.clone(), unknown: self.unknown.clone() })
     }
 
-    pub(super) fn libseccomp_program(&self) -> Result<Vec<sock_filter>> {
+    /// libseccomp's program, and the answer to what is newer than the profile.
+    pub(super) fn program(&self) -> Result<Vec<sock_filter>> {
+        let program = self.libseccomp_program()?;
+        if newer::is_permissive(self.default) {
+            return Ok(program);
+        }
+        let architectures = self.architectures.iter().map(|(_, architecture)| *architecture);
+        Ok(newer::prepend(&program, &self.names, architectures.chain([ScmpArch::Native])))
+    }
+
+    fn libseccomp_program(&self) -> Result<Vec<sock_filter>> {
         let mut context = self.context()?;
         for rule in &self.rules {
             for &syscall in &rule.syscalls {

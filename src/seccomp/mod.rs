@@ -9,6 +9,7 @@
 mod cache;
 mod compile;
 pub(crate) mod listener;
+mod newer;
 mod ranges;
 
 use libc::sock_filter;

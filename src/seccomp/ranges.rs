@@ -12,17 +12,17 @@ use std::collections::BTreeSet;
 use libc::sock_filter;
 
 /// Offsets in `struct seccomp_data`.
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
+pub(super) const NUMBER: u32 = 0;
+pub(super) const ARCHITECTURE: u32 = 4;
 
-const LOAD: u16 = 0x20;
-const JUMP: u16 = 0x05;
-const JUMP_EQUAL: u16 = 0x15;
+pub(super) const LOAD: u16 = 0x20;
+pub(super) const JUMP: u16 = 0x05;
+pub(super) const JUMP_EQUAL: u16 = 0x15;
 const JUMP_GREATER: u16 = 0x25;
-const JUMP_GREATER_EQUAL: u16 = 0x35;
+pub(super) const JUMP_GREATER_EQUAL: u16 = 0x35;
 const JUMP_BITS: u16 = 0x45;
 const AND: u16 = 0x54;
-const RETURN: u16 = 0x06;
+pub(super) const RETURN: u16 = 0x06;
 
 /// The same program, shorter. `None` if it cannot be, or if it does what libseccomp's never do.
 pub(super) fn rewrite(program: &[sock_filter]) -> Option<Vec<sock_filter>> {

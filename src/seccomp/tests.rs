@@ -11,6 +11,7 @@ use super::*;
 const ALLOW: u32 = 0x7fff_0000;
 const KILL: u32 = 0;
 const EPERM: u32 = 0x0005_0001;
+const ENOSYS: u32 = 0x0005_0026;
 
 const X86_64: u32 = 0xc000_003e;
 const I386: u32 = 0x4000_0003;
@@ -90,7 +91,13 @@ fn a_whole_profile_allows_exactly_what_it_names() {
             if matches!(name.as_deref(), Ok("socketcall" | "ipc")) {
                 continue;
             }
-            let expected = if name.as_ref().is_ok_and(|n| names.contains(&json!(n))) { ALLOW } else { EPERM };
+            let last =
+                names.iter().filter_map(|n| ScmpSyscall::from_name_by_arch(n.as_str()?, arch).ok()).map(i32::from);
+            let expected = match name.as_ref().is_ok_and(|n| names.contains(&json!(n))) {
+                true => ALLOW,
+                false if number > last.max().unwrap() => ENOSYS,
+                false => EPERM,
+            };
             assert_eq!(run(&filter, token, number as u32, [0; 6]), expected, "{arch:?} {number} {name:?}");
         }
     }
@@ -110,7 +117,7 @@ fn ranges_do_what_the_list_did() {
             {"index": 1, "value": 0x1_0000_0003_u64, "op": "SCMP_CMP_EQ"}]}));
     }
     let whole = compile(&profile).unwrap();
-    let theirs = Filter { flags: 0, program: whole.libseccomp_program().unwrap(), listener: None, unknown: vec![] };
+    let theirs = Filter { flags: 0, program: whole.program().unwrap(), listener: None, unknown: vec![] };
     let ours = whole.build().unwrap();
     assert!(ours.program.len() * 3 < theirs.program.len() * 2, "{} {}", ours.program.len(), theirs.program.len());
     let arguments = [0, 4, 5, 6, 7, 0x1_0000_0003, 0x1_0000_0006, u64::MAX];
@@ -172,7 +179,7 @@ fn actions() {
     ] {
         let other = if action == "SCMP_ACT_ALLOW" { "SCMP_ACT_KILL_PROCESS" } else { "SCMP_ACT_ALLOW" };
         let filter = build(&json!({"defaultAction": action, "defaultErrnoRet": errno,
-            "syscalls": [{"names": ["read"], "action": other}]}));
+            "syscalls": [{"names": ["statx"], "action": other}]}));
         assert_eq!(native(&filter, "write", [0; 6]), expected, "default {action} {errno:?}");
         let filter = build(&json!({"defaultAction": other,
             "syscalls": [{"names": ["write", "read"], "action": action, "errnoRet": errno}]}));
@@ -229,12 +236,12 @@ fn conditions_on_different_arguments_all_hold_those_on_one_are_alternatives() {
 
 #[test]
 fn rules_may_overlap_and_repeat() {
-    let read = json!({"names": ["read", "read"], "action": "SCMP_ACT_ALLOW"});
-    let one = json!({"names": ["read"], "action": "SCMP_ACT_ALLOW",
+    let statx = json!({"names": ["statx", "statx"], "action": "SCMP_ACT_ALLOW"});
+    let one = json!({"names": ["statx"], "action": "SCMP_ACT_ALLOW",
         "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]});
-    for syscalls in [json!([read, read]), json!([read, one]), json!([one, read]), json!([one, one, read])] {
+    for syscalls in [json!([statx, statx]), json!([statx, one]), json!([one, statx]), json!([one, one, statx])] {
         let filter = build(&json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": syscalls}));
-        assert_eq!(native(&filter, "read", [7; 6]), ALLOW, "{syscalls}");
+        assert_eq!(native(&filter, "statx", [7; 6]), ALLOW, "{syscalls}");
         assert_eq!(native(&filter, "write", [7; 6]), EPERM);
     }
     // A rule with the default action changes nothing; one without rules is a filter still.
@@ -243,6 +250,46 @@ fn rules_may_overlap_and_repeat() {
     assert_eq!([native(&filter, "read", [0; 6]), native(&filter, "write", [0; 6])], [EPERM, 0x0005_0002]);
     assert_eq!(native(&build(&json!({"defaultAction": "SCMP_ACT_ERRNO"})), "read", [0; 6]), EPERM);
     assert_eq!(native(&build(&json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": null})), "read", [0; 6]), ALLOW);
+}
+
+/// As runc: ENOSYS above the highest number that the profile names, whatever it says of it.
+#[test]
+fn what_is_newer_than_the_profile_does_not_exist() {
+    let with = |default: &str, architectures: &[&str]| {
+        let rules = json!([{"names": ["statx", "no_such_call", "clone3"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["read", "faccessat2"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]);
+        build(&json!({"defaultAction": default, "architectures": architectures, "listenerPath": "/agent",
+            "syscalls": rules}))
+    };
+    for (default, known, newer) in [
+        ("SCMP_ACT_ERRNO", EPERM, ENOSYS),
+        ("SCMP_ACT_KILL_PROCESS", 0x8000_0000, ENOSYS),
+        ("SCMP_ACT_TRAP", 0x0003_0000, ENOSYS),
+        // Nothing is forbidden, or somebody else can tell.
+        ("SCMP_ACT_ALLOW", ALLOW, ALLOW),
+        ("SCMP_ACT_LOG", 0x7ffc_0000, 0x7ffc_0000),
+        ("SCMP_ACT_TRACE", 0x7ff0_0001, 0x7ff0_0001),
+        ("SCMP_ACT_NOTIFY", 0x7fc0_0000, 0x7fc0_0000),
+    ] {
+        let filter = with(default, &[]);
+        let at = |number| run(&filter, NATIVE, number, [0; 6]);
+        let last = number("faccessat2");
+        assert_eq!((at(last - 2), at(last), at(number("clone3"))), (known, EPERM, ALLOW), "{default}");
+        for above in [last + 1, 460, 999, 0x3fff_ffff] {
+            assert_eq!(at(above), newer, "{default} {above}");
+        }
+    }
+    if NATIVE != X86_64 {
+        return;
+    }
+    let both = with("SCMP_ACT_ERRNO", &["SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_NATIVE"]);
+    for (arch, first) in [(X86_64, 0), (X86_64, 0x4000_0000), (I386, 0)] {
+        assert_eq!(run(&both, arch, first + 434, [0; 6]), EPERM, "{arch:#x} {first:#x}");
+        assert_eq!(run(&both, arch, first + 440, [0; 6]), ENOSYS, "{arch:#x} {first:#x}");
+    }
+    let one = with("SCMP_ACT_ERRNO", &["SCMP_ARCH_X86_64"]);
+    assert_eq!(run(&one, X86_64, 0x4000_0000 + 440, [0; 6]), KILL);
+    assert_eq!(run(&one, I386, 440, [0; 6]), KILL);
 }
 
 /// LNX-137: unknown names are no error.

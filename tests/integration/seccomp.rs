@@ -156,6 +156,29 @@ fn default_action() {
     assert_eq!(lseek(&mut bundle, seccomp, 0, 0), "EPERM");
 }
 
+/// The result of a system call by its number, under a profile of an allow-list.
+fn numbered(seccomp: &Value, number: i64) -> String {
+    let mut bundle = Bundle::new();
+    bundle.payload(&["syscall", &number.to_string(), "-1", "0", "0"]).set("/linux/seccomp", seccomp.clone());
+    let output = bundle.run();
+    if output.code == 0 { output.stdout.trim().to_owned() } else { format!("exit {}", output.code) }
+}
+
+/// A call that is newer than all that the profile names is answered as by an old kernel, so that C
+/// libraries fall back; an old one that the profile does not name is forbidden.
+#[test]
+fn newer_than_the_profile() {
+    let mut seccomp = allow_list(&[]);
+    seccomp.as_object_mut().unwrap().remove("defaultErrnoRet");
+    assert_eq!(numbered(&seccomp, libc::SYS_lseek), "EPERM");
+    for number in [libc::SYS_close_range + 1, 460, 467, 5000] {
+        assert_eq!(numbered(&seccomp, number), "ENOSYS", "{number}");
+    }
+    // Nothing is forbidden: the kernel itself answers.
+    let log = json!({"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]});
+    assert_eq!(numbered(&log, libc::SYS_lseek), "EBADF");
+}
+
 /// The runtime gets by with what old profiles allow, whether the filter is loaded early (without
 /// noNewPrivileges) or late.
 #[test]
