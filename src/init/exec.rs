@@ -72,7 +72,7 @@ fn set_up<'a>(setup: &Setup<'a>) -> Result<Image<'a>> {
     let root = sys::path::open(c"/", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/")?;
     take_terminal(setup, root.as_fd())?;
     if let Some(id) = setup.keyring {
-        process::keyring::join(id)?;
+        process.join_keyring(id)?;
     }
     let image = process.assume(&process::Context {
         root: root.as_fd(),

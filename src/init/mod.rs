@@ -101,7 +101,8 @@ fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>, layers: Opti
         terminal.attach()?;
     }
     if setup.plan.keyring {
-        process::keyring::join(&setup.plan.id)?;
+        let id = &setup.plan.id;
+        setup.plan.process.as_ref().map_or_else(|| process::keyring::join(id), |process| process.join_keyring(id))?;
     }
     let image = become_user(setup.plan, umask)?;
     let filter = receive_filter(setup)?;

@@ -12,6 +12,8 @@
 //! ```
 //! Under a filter nothing is called but execve.
 
+mod apparmor;
+mod attributes;
 pub(crate) mod caps;
 pub(crate) mod env;
 mod io_priority;
@@ -21,6 +23,7 @@ mod personality;
 mod program;
 pub(crate) mod rlimit;
 mod scheduler;
+pub(crate) mod selinux;
 pub(crate) mod user;
 
 use std::ffi::{CStr, CString};
@@ -30,6 +33,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, ResolveFlag};
 use nix::sched::CloneFlags;
 
+use crate::container::ContainerId;
 use crate::error::{Error, For as _, Meaning, On as _, Property, Result};
 use crate::host::{Host, is_host_root};
 use crate::memory_policy;
@@ -53,6 +57,8 @@ pub(crate) struct Plan {
     /// Whether the parent applies these two, and not init.
     prioritised_outside: bool,
     memory_policy: Option<memory_policy::Plan>,
+    apparmor: Option<apparmor::Plan>,
+    selinux: Option<selinux::Plan>,
     pub(crate) no_new_privileges: bool,
     /// Root at least of the user namespace that orlop was called in.
     pub(crate) caller_is_root: bool,
@@ -62,7 +68,6 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn compile(process: &Process, linux: &Linux, namespaces: &Namespaces, host: &Host) -> Result<Self> {
-        refuse_what_is_missing(process)?;
         let held = caps::held(namespaces.has(CloneFlags::CLONE_NEWUSER))?;
         Ok(Self {
             args: compile_args(&process.args)?,
@@ -76,6 +81,8 @@ impl Plan {
             io_priority: process.io_priority.as_ref().map(io_priority::Plan::compile).transpose()?,
             prioritised_outside: (process.scheduler.is_some() || process.io_priority.is_some()) && is_host_root(),
             memory_policy: linux.memory_policy.as_ref().map(memory_policy::Plan::compile).transpose()?,
+            apparmor: apparmor::Plan::compile(process.apparmor_profile.as_deref(), apparmor::is_enabled)?,
+            selinux: selinux::Plan::compile(process.selinux_label.as_deref(), selinux::is_enabled)?,
             no_new_privileges: process.no_new_privileges,
             caller_is_root: host.is_root(),
             oom_score_adj: process.oom_score_adj.map(compile_oom_score_adj).transpose()?,
@@ -118,10 +125,24 @@ impl Plan {
         self.io_priority.map_or(Ok(()), |priority| priority.apply(pid))
     }
 
+    /// Init: a session keyring of the container's own, which its processes may use.
+    pub(crate) fn join_keyring(&self, id: &ContainerId) -> Result<()> {
+        match &self.selinux {
+            Some(label) => label.label_keys(|| keyring::join(id)),
+            None => keyring::join(id),
+        }
+    }
+
     /// Init, inside `root`: becomes the container's user, and finds the program with its eyes.
     pub(crate) fn assume(&self, context: &Context<'_>) -> Result<Image<'_>> {
         if let Some(personality) = self.personality {
             personality.apply()?;
+        }
+        if let Some(profile) = &self.apparmor {
+            profile.apply()?;
+        }
+        if let Some(label) = &self.selinux {
+            label.apply()?;
         }
         if !self.prioritised_outside {
             self.set_priorities(0)?;
@@ -216,20 +237,6 @@ enum Entered {
 
 const CWD: Property = Property::of("process.cwd");
 
-/// Properties that are valid, but not implemented yet, must not be passed over in silence (VAL-04).
-/// An empty string asks for nothing.
-fn refuse_what_is_missing(process: &Process) -> Result<()> {
-    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    let missing = [
-        ("process.apparmorProfile", given(&process.apparmor_profile)),
-        ("process.selinuxLabel", given(&process.selinux_label)),
-    ];
-    match missing.into_iter().find(|(_, is_given)| *is_given) {
-        Some((property, _)) => Err(Property::of(property).unsupported("this version of orlop cannot apply it yet")),
-        None => Ok(()),
-    }
-}
-
 /// CFG-16
 fn compile_args(args: &[String]) -> Result<Vec<CString>> {
     let property = Property::of("process.args");
@@ -309,16 +316,8 @@ mod tests {
             (r#""cwd": """#, r#"process.cwd: "" is not an absolute path"#),
             (r#""env": ["A\u0000"]"#, r#"process.env[0]: "A\0" has a NUL byte inside"#),
             (r#""oomScoreAdj": 1001"#, "process.oomScoreAdj: 1001 is not between -1000 and 1000"),
-            (
-                r#""selinuxLabel": "x""#,
-                "process.selinuxLabel: not supported: this version of orlop cannot apply it yet",
-            ),
         ] {
             assert_eq!(error(property), text);
-        }
-        for property in ["apparmorProfile"] {
-            let text = error(&format!(r#""{property}": "x""#));
-            assert!(text.starts_with(&format!("process.{property}: not supported")), "{text}");
         }
     }
 

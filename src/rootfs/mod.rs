@@ -13,12 +13,15 @@ pub(crate) mod overlay;
 pub(crate) mod resolve;
 pub(crate) mod root;
 
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::error::{Property, Result};
 use crate::namespace::{Joined, Namespaces};
+use crate::process::selinux;
 use crate::spec::Config;
+use crate::sys;
 
 pub(crate) use mount::MountStep;
 pub(crate) use resolve::{InRoot, Root};
@@ -46,11 +49,11 @@ impl Plan {
         let overlay = overlay::Plan::compile(config, bundle, switch, namespaces)?;
         let mount_point = overlay.is_some().then(|| state.join(overlay::MOUNT_POINT));
         let root = root::Plan::compile(config, bundle, mount_point, switch)?;
-        let mounts: Vec<MountStep> = (config.mounts.iter().enumerate())
+        let mut mounts: Vec<MountStep> = (config.mounts.iter().enumerate())
             .map(|(index, mount)| MountStep::compile(index, mount, bundle, namespaces))
             .collect::<Result<_>>()?;
-        if config.linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()) && selinux_is_on() {
-            return Err(Property::of("linux.mountLabel").unsupported("SELinux labels"));
+        if let Some(label) = mount_label(config.linux.mount_label.as_deref(), selinux::is_enabled)? {
+            mounts.iter_mut().for_each(|step| step.label(&label));
         }
         let nodes = device::compile(&config.linux.devices)?;
         let devices = (!mounts.iter().any(|step| step.binds("/dev"))).then_some(nodes);
@@ -102,6 +105,24 @@ impl Plan {
     }
 }
 
-fn selinux_is_on() -> bool {
-    Path::new("/sys/fs/selinux/enforce").exists()
+/// LNX-147. As for runc and crun, a label is no error where SELinux is off: engines write it anyway.
+fn mount_label(label: Option<&str>, selinux_is_enabled: impl FnOnce() -> bool) -> Result<Option<CString>> {
+    let Some(label) = label.filter(|label| !label.is_empty() && selinux_is_enabled()) else { return Ok(None) };
+    sys::c_string(label).map(Some).map_err(|_| Property::of("linux.mountLabel").invalid("has a NUL byte"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LNX-147
+    #[test]
+    fn mount_labels_are_for_selinux() {
+        assert_eq!(mount_label(Some("l"), || true).unwrap().as_deref(), Some(c"l"));
+        for (label, enabled) in [(Some("l"), false), (Some(""), true), (None, true)] {
+            assert_eq!(mount_label(label, || enabled).unwrap(), None);
+        }
+        let error = mount_label(Some("\0"), || true).unwrap_err().to_string();
+        assert_eq!(error, "linux.mountLabel: has a NUL byte");
+    }
 }

@@ -72,6 +72,16 @@ impl MountStep {
         Ok(Self { property, dest, what, options, idmap })
     }
 
+    /// `linux.mountLabel`: one SELinux context for all files of a file system that is made here. Those of
+    /// the kernel itself have labels of their own, and a context among the options comes first.
+    pub(crate) fn label(&mut self, label: &CStr) {
+        let has_own = |kind: &CStr| matches!(kind.to_bytes(), b"proc" | b"sysfs" | b"mqueue");
+        let is_context = |data: &Data| data.key.to_bytes().ends_with(b"context");
+        if matches!(&self.what, What::Fs { kind, .. } if !has_own(kind)) && !self.options.data.iter().any(is_context) {
+            self.options.data.push(Data { key: c"context".into(), value: Some(label.into()), hint: false });
+        }
+    }
+
     /// Whether this covers `path` with a tree of the host's.
     pub(crate) fn binds(&self, path: &str) -> bool {
         matches!(self.what, What::Bind { .. }) && self.dest.as_str() == path
@@ -347,6 +357,27 @@ mod tests {
         let step = compile(r#"{"destination": "dev/shm", "type": "tmpfs", "source": "shm"}"#).unwrap();
         assert_eq!(step.dest.as_str(), "/dev/shm");
         assert_eq!(step.what, What::Fs { kind: c"tmpfs".into(), source: Some(c"shm".into()) });
+    }
+
+    /// LNX-147
+    #[test]
+    fn labels_are_for_file_systems_without_their_own() {
+        let contexts = |json| {
+            let mut step = compile(json).unwrap();
+            step.label(c"u:object_r:t:s0:c1,c2");
+            let contexts = step.options.data.into_iter().filter(|data| data.key.to_bytes().ends_with(b"context"));
+            contexts.map(|data| data.value.unwrap().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(contexts(r#"{"destination": "/a", "type": "tmpfs"}"#), ["u:object_r:t:s0:c1,c2"]);
+        for json in [
+            r#"{"destination": "/a", "type": "proc"}"#,
+            r#"{"destination": "/a", "type": "bind", "source": "/b"}"#,
+            r#"{"destination": "/a", "type": "cgroup"}"#,
+        ] {
+            assert!(contexts(json).is_empty(), "{json}");
+        }
+        let own = r#"{"destination": "/a", "type": "tmpfs", "options": ["rootcontext=x"]}"#;
+        assert_eq!(contexts(own), ["x"]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod idmap;
 mod images;
 mod intel_rdt;
 mod kill;
+mod labels;
 mod lifecycle;
 mod list;
 mod malformed;
