@@ -92,7 +92,7 @@ pub(crate) fn document() -> Value {
 
 /// Every annotation of config.json that changes what this runtime does; one that ends with a dot is a prefix.
 fn annotations() -> Vec<&'static str> {
-    [&rootfs::overlay::ANNOTATIONS[..], &[systemd::annotations::PREFIX]].concat()
+    [rootfs::overlay::ANNOTATIONS, &[systemd::annotations::PREFIX]].concat()
 }
 
 /// Of the library linked in.

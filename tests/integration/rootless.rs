@@ -154,7 +154,7 @@ fn exec_beside_namespaces_of_the_host() {
     command(&bundle, &["create", &bundle.id]).success();
     command(&bundle, &["start", &bundle.id]).success();
     let script = "id -u; stat -c %N /proc/self/ns/net /proc/self/ns/pid /proc/1/ns/net /proc/1/ns/pid";
-    let output = command(&bundle, &["exec", &bundle.id, "sh", "-c", &script]).success().stdout;
+    let output = command(&bundle, &["exec", &bundle.id, "sh", "-c", script]).success().stdout;
     let lines: Vec<&str> = output.lines().map(|line| line.rsplit("-> ").next().unwrap()).collect();
     assert_eq!((lines.len(), lines[0]), (5, "0"), "{output}");
     assert_eq!(lines[1..3], lines[3..5]);
