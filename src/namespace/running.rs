@@ -73,7 +73,7 @@ impl<'a> Running<'a> {
     /// Child, or relay: becomes a process of the container; with a relay, as its sibling.
     pub(crate) fn enter(&self, launch: Launch, channel: &Channel) -> Result<()> {
         let kinds = if launch == Launch::Direct { self.kinds - PID } else { self.kinds };
-        self.join(kinds).on("the container's namespaces")?;
+        self.join(kinds)?;
         // New credentials have made it the machine's default again.
         prctl::set_dumpable(false).on("exec")?;
         if let Some(root) = &self.root {
@@ -88,32 +88,32 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// A kernel without one of the types refuses them all, and so it does where one belongs to the host
-    /// and the caller has no rights there: a plain user's container in the host's network, say.
-    fn join(&self, kinds: CloneFlags) -> sys::Result<()> {
-        let Err(error) = ns::setns(self.init, kinds) else { return Ok(()) };
-        let fewer = match error.errno {
-            Errno::EINVAL => known(kinds),
-            Errno::EPERM => self.others(kinds),
-            _ => kinds,
-        };
-        if fewer == kinds {
-            return Err(error);
+    /// All at once, or none: a kernel without one of the types refuses, and so does any kernel where a
+    /// plain user's container shares one with the host. Then only those that there are to enter.
+    fn join(&self, kinds: CloneFlags) -> Result<()> {
+        let on = "the container's namespaces";
+        match ns::setns(self.init, kinds) {
+            Err(error) if matches!(error.errno, Errno::EINVAL | Errno::EPERM) => match self.needed(kinds)? {
+                needed if needed == kinds => Err(error.on(on)),
+                needed => ns::setns(self.init, needed).on(on),
+            },
+            result => result.on(on),
         }
-        if fewer.is_empty() { Ok(()) } else { self.join(fewer) }
     }
 
-    /// Those that are not the caller's already.
-    fn others(&self, kinds: CloneFlags) -> CloneFlags {
-        let is_other = |kind: &CloneFlags| !is_ours(self.pid, *kind).unwrap_or(false);
-        ALL.into_iter().filter(|kind| kinds.contains(*kind)).filter(is_other).collect()
+    /// Those that this kernel has, and we are not in.
+    fn needed(&self, kinds: CloneFlags) -> Result<CloneFlags> {
+        let mut needed = CloneFlags::empty();
+        for kind in ALL.into_iter().filter(|kind| kinds.contains(*kind)) {
+            match is_ours(self.pid, kind) {
+                Ok(false) => needed |= kind,
+                Ok(true) => {}
+                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(needed)
     }
-}
-
-/// Those that this kernel has.
-fn known(kinds: CloneFlags) -> CloneFlags {
-    let exists = |kind: &CloneFlags| std::fs::exists(format!("/proc/self/ns/{}", file_name(*kind))).unwrap_or(true);
-    ALL.into_iter().filter(|kind| kinds.contains(*kind)).filter(exists).collect()
 }
 
 fn is_ours(pid: i32, kind: CloneFlags) -> Result<bool> {
@@ -151,9 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn what_this_kernel_has_is_entered() {
-        let set = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
-        assert_eq!(known(set), set);
-        assert_eq!(known(CloneFlags::empty()), CloneFlags::empty());
+    fn what_we_are_in_need_not_be_entered() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let init = sys::pidfd::open(pid).unwrap();
+        let all = ALL.into_iter().collect();
+        let running = Running { init: init.as_fd(), pid, kinds: all, root: None };
+        assert_eq!(running.needed(all).unwrap(), CloneFlags::empty());
     }
 }

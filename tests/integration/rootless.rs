@@ -162,6 +162,54 @@ fn exec_beside_namespaces_of_the_host() {
     command(&bundle, &["delete", "--force", &bundle.id]).success();
 }
 
+/// `exec` joins the user namespace first: only in there has the user the right to join the others.
+#[test]
+fn exec() {
+    let mut bundle = bundle("echo up; exec sleep 1000");
+    let ranges = has_helpers();
+    let etc = ranges.then(|| etc(&bundle));
+    if ranges {
+        for kind in ["uidMappings", "gidMappings"] {
+            bundle.push(&format!("/linux/{kind}"), json!({"containerID": 1, "hostID": 200_000, "size": 10_000}));
+        }
+        bundle.set("/process/user", json!({"uid": 1000, "gid": 100}));
+    }
+    bundle.namespace("cgroup").write();
+    let root = bundle.scratch().state_root();
+    let command = |args: &[&str]| {
+        let args = [&["--root", root.to_str().unwrap()], args].concat();
+        bundle.finish(prepare(&bundle, &args, etc.as_deref()))
+    };
+    command(&["create", &bundle.id]).success();
+    let state: Value = serde_json::from_str(&command(&["state", &bundle.id]).success().stdout).unwrap();
+    let init = state["pid"].as_i64().unwrap() as i32;
+    command(&["start", &bundle.id]).success();
+    eventually("no program", || fs::read_to_string(format!("/proc/{init}/comm")).ok().filter(|name| name == "sleep\n"));
+
+    let script = "id -u; for kind in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$kind; done";
+    let output = command(&["exec", "--user", "0:0", &bundle.id, "sh", "-c", script]).success().stdout;
+    let link = |kind: &str| fs::read_link(format!("/proc/{init}/ns/{kind}")).unwrap().display().to_string();
+    let expected = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"].map(link);
+    assert_eq!(output.lines().collect::<Vec<_>>(), [&["0".to_owned()][..], &expected].concat());
+    if ranges {
+        assert_eq!(command(&["exec", &bundle.id, "id", "-u"]).success().stdout, "1000\n");
+    }
+    command(&["exec", &bundle.id, "nosuch"]).failure(&["executable file not found in $PATH"]);
+    assert_eq!(command(&["exec", &bundle.id, "sh", "-c", "kill -KILL $$"]).code, 137);
+
+    let pid_file = bundle.file("run").join("pid");
+    let args = ["exec", "--detach", "--pid-file", pid_file.to_str().unwrap(), &bundle.id, "sleep", "1000"];
+    command(&args).success();
+    let added: i32 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
+    assert_eq!(fs::read_to_string(format!("/proc/{added}/cmdline")).unwrap(), "sleep\x001000\x00");
+    command(&["kill", &bundle.id, "KILL"]).success();
+    for pid in [added, init] {
+        nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None).unwrap();
+    }
+    command(&["delete", &bundle.id]).success();
+    bundle.assert_clean();
+}
+
 /// /etc/passwd, subuid and subgid of a machine where the user has ten thousand ids more.
 fn etc(bundle: &Bundle) -> PathBuf {
     let etc = bundle.file("etc");
