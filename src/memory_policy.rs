@@ -6,8 +6,9 @@
 //! The policy is of a process, and what it starts inherits it. It is set once init is in its cgroup:
 //! nodes are checked against, and relative to, those that its cpuset allows.
 
-use crate::error::{Error, For as _, On as _, Property, Result};
+use crate::error::{For as _, On as _, Property, Result};
 use crate::spec::config::MemoryPolicy;
+use crate::spec::list;
 use crate::sys::mempolicy::set_mempolicy;
 
 const PROPERTY: Property = Property::of("linux.memoryPolicy");
@@ -74,7 +75,12 @@ impl Plan {
             let known = FLAG_NAMES.into_iter().find(|(name, _)| name == written);
             flags |= known.ok_or_else(|| FLAGS.invalid(format!("{written:?} is not a flag")))?.1;
         }
-        let plan = Self { name, mode, flags, nodes: parse(policy.nodes.as_deref().unwrap_or_default())? };
+        let plan = Self {
+            name,
+            mode,
+            flags,
+            nodes: list::bits(policy.nodes.as_deref().unwrap_or_default(), "node", MOST_NODES, NODES)?,
+        };
         plan.check()?;
         Ok(plan)
     }
@@ -106,37 +112,6 @@ impl Plan {
     pub(crate) fn apply(&self) -> Result<()> {
         set_mempolicy(self.mode | self.flags, &self.nodes).on(self.name).property(PROPERTY)
     }
-}
-
-/// `0-3,7`
-fn parse(list: &str) -> Result<Vec<u64>> {
-    let mut nodes = Vec::new();
-    if list.trim().is_empty() {
-        return Ok(nodes);
-    }
-    for part in list.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (node(first, list)?, node(last, list)?);
-        if first > last {
-            return Err(malformed(list));
-        }
-        for node in first..=last {
-            if nodes.len() <= node / 64 {
-                nodes.resize(node / 64 + 1, 0);
-            }
-            nodes[node / 64] |= 1 << (node % 64);
-        }
-    }
-    Ok(nodes)
-}
-
-fn node(text: &str, list: &str) -> Result<usize> {
-    let node = text.trim().parse().map_err(|_| malformed(list))?;
-    if node < MOST_NODES { Ok(node) } else { Err(NODES.invalid(format!("there is no node {node}"))) }
-}
-
-fn malformed(list: &str) -> Error {
-    NODES.invalid(format!("{list:?} is not a list of nodes such as 0-3,7"))
 }
 
 #[cfg(test)]

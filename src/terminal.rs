@@ -51,6 +51,11 @@ impl Plan {
         Self { size: size.map(|size| tty::Size { rows: size.height, columns: size.width }), owner }
     }
 
+    /// For a program that runs before its terminal is relayed: the size of ours from the start.
+    pub(crate) fn adopt_size(&mut self) {
+        self.size = relay::own_size().or(self.size);
+    }
+
     /// Opens a pair of the container's devpts, whose root directory is given. Nothing is looked up
     /// by a name that the image could have prepared, and the slave by no name at all
     /// (CVE-2025-52565).

@@ -23,7 +23,8 @@ use crate::init;
 use crate::namespace::Namespaces;
 use crate::namespace::enter::Launch;
 use crate::namespace::running::Running;
-use crate::process::{self, overrides::Overrides};
+use crate::process::overrides::Overrides;
+use crate::process::{self, exec_cpu_affinity};
 use crate::seccomp::listener::Target;
 use crate::seccomp::{self, Filter, Listener};
 use crate::spec::{self, Config, Process};
@@ -59,7 +60,12 @@ pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
     let status = container.status()?;
     let (pid, init) = container.enterable(status, options.ignore_paused)?;
     let config = container.config()?;
-    let plan = without_repetition(&options.source, || Plan::compile(config, &container, &options.source))?;
+    let mut plan = without_repetition(&options.source, || Plan::compile(config, &container, &options.source))?;
+    if !options.detach
+        && let Some(terminal) = &mut plan.process.terminal
+    {
+        terminal.adopt_size();
+    }
     let running = Running::of(init.as_fd(), pid, &plan.namespaces)?;
     let cgroup = Cgroup::open(&container.record.cgroup);
     let console = Console::prepare(plan.process.terminal.as_ref(), options.console_socket.as_deref(), !options.detach)?;
@@ -202,6 +208,7 @@ impl Start<'_> {
             prctl::set_dumpable(false).on("orlop")?;
         }
         let (parent, child) = sync::channel()?;
+        let detour = self.plan.process.begin_exec()?;
         match self.clone(&entrance)? {
             clone::Process::Child => {
                 drop(parent);
@@ -220,6 +227,7 @@ impl Start<'_> {
             clone::Process::Parent { child: pid, pidfd } => {
                 drop(child);
                 let guard = InitGuard::new(pid);
+                detour.map_or(Ok(()), exec_cpu_affinity::Detour::back)?;
                 let (mut process, pidfd) = match launch {
                     Launch::Direct => (guard, pidfd),
                     Launch::Relay => guard.relayed(&parent)?,

@@ -61,6 +61,7 @@ fn set_up<'a>(setup: &Setup<'a>) -> Result<Image<'a>> {
     for door in setup.doors {
         sys::fd::write(door.as_fd(), b"0").on("tasks")?;
     }
+    process.go_on_exec()?;
     // With the rights we still have.
     process.prioritise(MYSELF)?;
     setup.running.enter(setup.launch, &setup.channel)?;

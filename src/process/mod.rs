@@ -16,6 +16,7 @@ mod apparmor;
 mod attributes;
 pub(crate) mod caps;
 pub(crate) mod env;
+pub(crate) mod exec_cpu_affinity;
 mod io_priority;
 pub(crate) mod keyring;
 pub(crate) mod overrides;
@@ -59,6 +60,7 @@ pub(crate) struct Plan {
     memory_policy: Option<memory_policy::Plan>,
     apparmor: Option<apparmor::Plan>,
     selinux: Option<selinux::Plan>,
+    exec_cpu_affinity: Option<exec_cpu_affinity::Plan>,
     pub(crate) no_new_privileges: bool,
     /// Root at least of the user namespace that orlop was called in.
     pub(crate) caller_is_root: bool,
@@ -83,6 +85,7 @@ impl Plan {
             memory_policy: linux.memory_policy.as_ref().map(memory_policy::Plan::compile).transpose()?,
             apparmor: apparmor::Plan::compile(process.apparmor_profile.as_deref(), apparmor::is_enabled)?,
             selinux: selinux::Plan::compile(process.selinux_label.as_deref(), selinux::is_enabled)?,
+            exec_cpu_affinity: process.exec_cpu_affinity.as_ref().map(exec_cpu_affinity::Plan::compile).transpose()?,
             no_new_privileges: process.no_new_privileges,
             caller_is_root: host.is_root(),
             oom_score_adj: process.oom_score_adj.map(compile_oom_score_adj).transpose()?,
@@ -131,6 +134,16 @@ impl Plan {
             Some(label) => label.label_keys(|| keyring::join(id)),
             None => keyring::join(id),
         }
+    }
+
+    /// Parent, before it clones a process that `exec` adds.
+    pub(crate) fn begin_exec(&self) -> Result<Option<exec_cpu_affinity::Detour>> {
+        self.exec_cpu_affinity.as_ref().map_or(Ok(None), exec_cpu_affinity::Plan::begin)
+    }
+
+    /// That process, in the container's cgroup.
+    pub(crate) fn go_on_exec(&self) -> Result<()> {
+        self.exec_cpu_affinity.as_ref().map_or(Ok(()), exec_cpu_affinity::Plan::go_on)
     }
 
     /// Init, inside `root`: becomes the container's user, and finds the program with its eyes.

@@ -78,6 +78,16 @@ pub(crate) struct Process {
     pub(crate) selinux_label: Option<String>,
     pub(crate) io_priority: Option<IoPriority>,
     pub(crate) scheduler: Option<Scheduler>,
+    #[serde(rename = "execCPUAffinity")]
+    pub(crate) exec_cpu_affinity: Option<ExecCpuAffinity>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
+pub(crate) struct ExecCpuAffinity {
+    pub(crate) initial: Option<String>,
+    #[serde(rename = "final")]
+    pub(crate) last: Option<String>,
 }
 
 /// What is not set is 0 (CFG-32, CFG-33, CFG-35). Names stay text, so that a wrong one is told.
@@ -381,6 +391,7 @@ object!(
     Rlimit,
     Scheduler,
     IoPriority,
+    ExecCpuAffinity,
     Hooks,
     Linux,
     Namespace,

@@ -5,6 +5,7 @@
 pub(crate) mod change;
 pub(crate) mod config;
 pub(crate) mod features;
+pub(crate) mod list;
 pub(crate) mod map;
 pub(crate) mod object;
 pub(crate) mod template;

@@ -30,6 +30,23 @@ pub(crate) fn sched_setattr(pid: i32, attr: Attr) -> Result<()> {
     Errno::result(result).map(drop).call("sched_setattr")
 }
 
+/// The processors that the caller may run on: bit n is number n.
+pub(crate) fn affinity() -> Result<Vec<u64>> {
+    // The kernel refuses a mask that is shorter than its own, which was fixed when it was built.
+    let mut cpus = vec![0; 1024];
+    // SAFETY: the kernel writes at most as many bytes as it is told, which outlive the call.
+    let length = unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&*cpus), cpus.as_mut_ptr()) };
+    cpus.truncate(Errno::result(length).call("sched_getaffinity")? as usize / size_of::<u64>());
+    Ok(cpus)
+}
+
+/// Those of them that exist and are not beyond the cgroup's; none is an error.
+pub(crate) fn set_affinity(cpus: &[u64]) -> Result<()> {
+    // SAFETY: the kernel reads as many bytes as it is told, which outlive the call.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(cpus), cpus.as_ptr()) };
+    Errno::result(result).map(drop).call("sched_setaffinity")
+}
+
 /// Of the process with this pid, or with 0 of the caller. The class is in the bits from 13 on.
 pub(crate) fn ioprio_set(pid: i32, priority: u32) -> Result<()> {
     const IOPRIO_WHO_PROCESS: libc::c_int = 1;

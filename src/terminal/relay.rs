@@ -40,6 +40,11 @@ pub(crate) struct Relay {
     modes: Option<Termios>,
 }
 
+/// Of the terminal that we have, if any.
+pub(super) fn own_size() -> Option<tty::Size> {
+    [0, 1, 2].into_iter().find_map(|fd| tty::size(sys::fd::standard(fd)).ok())
+}
+
 /// Bytes read and not written yet.
 #[derive(Debug)]
 struct Piece {
@@ -77,8 +82,7 @@ impl Relay {
 
     /// Gives the container's terminal the size of ours: at the start, and on SIGWINCH.
     pub(crate) fn resize(&self) {
-        let own = [0, 1, 2].into_iter().find_map(|fd| tty::size(sys::fd::standard(fd)).ok());
-        if let Some(size) = own {
+        if let Some(size) = own_size() {
             // A terminal that has just ended has no size to be set.
             let _ = tty::set_size(self.master.as_fd(), size);
         }
