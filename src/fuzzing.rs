@@ -89,6 +89,7 @@ pub(crate) fn compile(text: &[u8], host: &Host) -> Result<Plan> {
         foreground: false,
         no_pivot: false,
         no_new_keyring: false,
+        pidfd_socket: None,
         preserve_fds: 0,
         rootless: Rootless::Auto,
         driver: Driver::Cgroupfs,

@@ -74,7 +74,9 @@ impl Plan {
                 switch(&namespaces, options),
                 &namespaces,
             )?,
-            process: process.map(|p| process::Plan::compile(p, linux, &namespaces, host)).transpose()?,
+            process: process
+                .map(|p| process::Plan::compile(p, linux, &namespaces, host).map(|plan| plan.with(&config.annotations)))
+                .transpose()?,
             seccomp: linux.seccomp.as_deref().map(seccomp::Plan::compile).transpose()?,
             hooks: Hooks::compile(&config.hooks)?,
             sysctl: sysctl::compile(config, &namespaces)?,

@@ -25,8 +25,14 @@ pub(super) fn common_args(command: Command) -> Command {
         path("console-socket").help("Unix socket that the terminal's master end is sent to"),
         switch("no-pivot").help("Do without pivot_root, for a root file system on a ramdisk"),
         switch("no-new-keyring").help("Keep the caller's session keyring"),
+        pidfd_socket(),
         preserve_fds(),
     ])
+}
+
+/// Also `exec` has it.
+pub(super) fn pidfd_socket() -> Arg {
+    path("pidfd-socket").help("Unix socket that a descriptor of the process is sent to")
 }
 
 /// Also `exec` has it.
@@ -64,6 +70,7 @@ pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -
         foreground,
         no_pivot: matches.get_flag("no-pivot"),
         no_new_keyring: matches.get_flag("no-new-keyring"),
+        pidfd_socket: named("pidfd-socket").transpose()?,
         preserve_fds: preserved(matches)?,
         rootless: global.rootless,
         driver: global.driver,

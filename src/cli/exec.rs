@@ -36,6 +36,7 @@ fn args(command: Command) -> Command {
         switch("detach").short('d').help("Return once the process runs"),
         path("pid-file").help("File to write the pid of the process to"),
         path("console-socket").help("Unix socket that the terminal's master end is sent to"),
+        create::pidfd_socket(),
         create::preserve_fds(),
         Arg::new("command")
             .value_names(["CONTAINER-ID", "COMMAND"])
@@ -67,6 +68,7 @@ fn options(global: &Global, matches: &ArgMatches) -> Result<ExecOptions> {
         detach: matches.get_flag("detach"),
         pid_file: named("pid-file").transpose()?,
         console_socket: named("console-socket").transpose()?,
+        pidfd_socket: named("pidfd-socket").transpose()?,
         preserve_fds: create::preserved(matches)?,
         ignore_paused: matches.get_flag("ignore-paused"),
         cgroups: Sub::parse(&all(matches, "cgroup"))?,

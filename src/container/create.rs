@@ -125,6 +125,7 @@ impl Creation<'_> {
         self.record.cgroup = cgroup.record();
         dir.save(&self.record)?;
         let terminal = console.map(Console::receive).transpose()?.flatten();
+        super::send_pidfd(options.pidfd_socket.as_deref(), pidfd.as_fd())?;
         super::write_pid_file(options.pid_file.as_deref(), init.pid.as_raw())?;
         channel.tell(ToInit::Committed, &[])?;
         dir.unlock()?;

@@ -42,6 +42,7 @@ pub(crate) struct ExecOptions {
     pub(crate) detach: bool,
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) console_socket: Option<PathBuf>,
+    pub(crate) pidfd_socket: Option<PathBuf>,
     pub(crate) preserve_fds: u32,
     pub(crate) ignore_paused: bool,
     pub(crate) cgroups: Vec<Sub>,
@@ -87,6 +88,7 @@ pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
     };
     let (process, process_fd) = start.go().map_err(|error| container.why_not(&init, error))?;
     let terminal = console.map(Console::receive).transpose()?.flatten();
+    super::send_pidfd(options.pidfd_socket.as_deref(), process_fd.as_fd())?;
     super::write_pid_file(options.pid_file.as_deref(), process.pid.as_raw())?;
     let pid = process.pid.as_raw();
     process.keep();
@@ -150,7 +152,8 @@ impl Plan {
         let id = ContainerId::new(&container.record.id)?;
         Ok(Self {
             listener: filter.as_ref().and_then(|plan| plan.listener()).cloned(),
-            process: process::Plan::compile(&process, &config.linux, &namespaces, &Host::new())?,
+            process: process::Plan::compile(&process, &config.linux, &namespaces, &Host::new())?
+                .with(&config.annotations),
             namespaces,
             filter: filter.map(|plan| plan.build()).transpose()?,
             keyring: container.record.keyring.then_some(id),

@@ -21,12 +21,13 @@ pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod update;
 
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use crate::cgroup::Driver;
 use crate::error::{Error, On as _, Result};
 use crate::spec::Config;
-use crate::sys::Call as _;
+use crate::sys::{Call as _, socket};
 pub(crate) use id::ContainerId;
 pub(crate) use record::Record;
 pub(crate) use state::StateDir;
@@ -46,6 +47,7 @@ pub(crate) struct CreateOptions {
     pub(crate) foreground: bool,
     pub(crate) no_pivot: bool,
     pub(crate) no_new_keyring: bool,
+    pub(crate) pidfd_socket: Option<PathBuf>,
     /// Descriptors 3 to 3 + n - 1 stay open for the container's process.
     pub(crate) preserve_fds: u32,
     pub(crate) rootless: Rootless,
@@ -81,6 +83,14 @@ pub(crate) fn write_pid_file(path: Option<&Path>, pid: i32) -> Result<()> {
         let _ = std::fs::remove_file(&new);
     }
     written.on(path.display())
+}
+
+/// `--pidfd-socket`: one message with the descriptor, to whoever wants to watch or signal the process.
+pub(crate) fn send_pidfd(path: Option<&Path>, process: BorrowedFd<'_>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    socket::connect_stream(path)
+        .and_then(|socket| socket::send(socket.as_fd(), b"pidfd", &[process.as_raw_fd()]))
+        .on(path.display())
 }
 
 impl Container {

@@ -40,6 +40,7 @@ use crate::host::{Host, is_host_root};
 use crate::memory_policy;
 use crate::namespace::Namespaces;
 use crate::spec::config::{Linux, Process};
+use crate::spec::map::Map;
 use crate::sys::exec::Image;
 use crate::sys::{self, prctl};
 use crate::terminal;
@@ -91,6 +92,12 @@ impl Plan {
             oom_score_adj: process.oom_score_adj.map(compile_oom_score_adj).transpose()?,
             terminal: process.terminal.then(|| terminal::Plan::compile(process.console_size, process.user.uid)),
         })
+    }
+
+    /// What annotations say of it.
+    pub(crate) fn with(mut self, annotations: &Map<String>) -> Self {
+        self.user.keep_groups = annotations.get(user::KEEP_GROUPS).is_some();
+        self
     }
 
     pub(crate) fn cwd(&self) -> &CStr {

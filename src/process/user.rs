@@ -23,7 +23,13 @@ pub(crate) struct Plan {
     pub(crate) groups: Vec<u32>,
     pub(crate) umask: Option<u32>,
     caller_is_root: bool,
+    /// Those of the caller stay: through them a plain user's container has rights to files that no id in
+    /// it stands for.
+    pub(super) keep_groups: bool,
 }
+
+/// crun's annotation, which podman sets for `--group-add keep-groups`; its value is of no importance.
+pub(crate) const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
 
 /// (id_t)-1 means "leave unchanged" to setresuid(2), so it can be nobody's id.
 const NO_ID: u32 = u32::MAX;
@@ -55,18 +61,15 @@ impl Plan {
             groups: user.additional_gids.clone(),
             umask: user.umask,
             caller_is_root,
+            keep_groups: false,
         })
     }
 
     /// Becomes the user; permitted capabilities survive until the caller sets the final ones.
     pub(super) fn become_user(&self) -> Result<()> {
-        match ids::setgroups(&self.groups) {
-            Err(error) if error.errno == Errno::EPERM && self.groups.is_empty() && self.groups_are_fixed() => Ok(()),
-            Err(error) if error.errno == Errno::EINVAL => {
-                Err(PROPERTY.field("additionalGids").invalid("one of them is not mapped in the user namespace"))
-            }
-            result => result.property(PROPERTY.field("additionalGids")),
-        }?;
+        if !self.keep_groups {
+            self.set_groups()?;
+        }
         set_id("gid", self.gid, ids::setresgid)?;
         if self.uid != 0 {
             prctl::keep_capabilities().property(PROPERTY.field("uid"))?;
@@ -77,6 +80,16 @@ impl Plan {
         }
         // New ids set it back to the machine's default, fs.suid_dumpable.
         prctl::set_dumpable(false).property(PROPERTY)
+    }
+
+    fn set_groups(&self) -> Result<()> {
+        match ids::setgroups(&self.groups) {
+            Err(error) if error.errno == Errno::EPERM && self.groups.is_empty() && self.groups_are_fixed() => Ok(()),
+            Err(error) if error.errno == Errno::EINVAL => {
+                Err(PROPERTY.field("additionalGids").invalid("one of them is not mapped in the user namespace"))
+            }
+            result => result.property(PROPERTY.field("additionalGids")),
+        }
     }
 
     /// A user namespace that a plain user made forbids setgroups, and so do those below it: their

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::VERSION;
 use crate::cgroup::systemd;
 use crate::memory_policy;
+use crate::process::user;
 use crate::rootfs;
 
 const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
@@ -92,7 +93,7 @@ pub(crate) fn document() -> Value {
 
 /// Every annotation of config.json that changes what this runtime does; one that ends with a dot is a prefix.
 fn annotations() -> Vec<&'static str> {
-    [rootfs::overlay::ANNOTATIONS, &[systemd::annotations::PREFIX]].concat()
+    [rootfs::overlay::ANNOTATIONS, &[systemd::annotations::PREFIX, user::KEEP_GROUPS]].concat()
 }
 
 /// Of the library linked in.

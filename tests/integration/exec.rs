@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -357,4 +358,48 @@ fn processors() {
     with(json!({"final": "x"})).failure(&["process.execCPUAffinity.final"]);
     drop(container);
     bundle.set("/process/execCPUAffinity/initial", json!("1-0")).refused(&["process.execCPUAffinity.initial"]);
+}
+
+/// `--pidfd-socket`: a descriptor of the process, of init and of what is added alike.
+#[test]
+fn pidfd_socket() {
+    let bundle = idle();
+    let socket = ConsoleSocket::new(bundle.file("pidfd"));
+    let flag = format!("--pidfd-socket={}", socket.path.display());
+    let pid_of = |descriptor: std::os::fd::OwnedFd| {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd())).unwrap();
+        field(&info, "Pid").parse::<i32>().unwrap()
+    };
+    let container = bundle.create_with(&[&flag]);
+    assert_eq!(pid_of(socket.receive_descriptor()), container.pid());
+    container.start();
+    let added = Added::new(&bundle, &container, &[&flag], &["sleep", "1000"]);
+    assert_eq!(pid_of(socket.receive_descriptor()), added.0);
+    drop(added);
+    container.exec(&["--pidfd-socket", "/no/such/socket"], &["sleep", "1000"]).failure(&["/no/such/socket"]);
+}
+
+/// The annotation that podman sets for `--group-add keep-groups`.
+#[test]
+fn groups_of_the_caller() {
+    for (annotated, groups) in [(false, "9"), (true, "77 88")] {
+        let mut bundle = Bundle::with_script("grep Groups /proc/self/status; exec sleep 1000");
+        bundle.set("/process/user/additionalGids", json!([9]));
+        if annotated {
+            bundle.set("/annotations", json!({"run.oci.keep_original_groups": "1"}));
+        }
+        bundle.write();
+        let prepare = |args: &[&str]| {
+            let mut shell = std::process::Command::new("setpriv");
+            shell.args(["--groups", "77,88"]).arg(runtime::program()).arg("--root").arg(bundle.scratch().state_root());
+            shell.args(args).stdin(Stdio::null());
+            shell
+        };
+        let running = bundle.begin(prepare(&["create", "--bundle", text(&bundle.dir), &bundle.id]));
+        let container = Container::created(bundle.scratch(), &bundle.id, running);
+        container.start();
+        assert_eq!(container.wait_output("\n").trim(), format!("Groups:\t{groups}"));
+        let output = bundle.finish(prepare(&["exec", &container.id, "grep", "Groups", "/proc/self/status"]));
+        assert_eq!(output.success().stdout.trim(), format!("Groups:\t{groups}"));
+    }
 }

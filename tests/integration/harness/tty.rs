@@ -24,8 +24,13 @@ impl ConsoleSocket {
         Self { path, listener }
     }
 
-    /// The terminal that the runtime has sent: one message with one descriptor.
+    /// The terminal that the runtime has sent.
     pub(crate) fn receive(&self) -> Terminal {
+        Terminal::new(self.receive_descriptor())
+    }
+
+    /// One message with one descriptor.
+    pub(crate) fn receive_descriptor(&self) -> OwnedFd {
         self.listener.set_nonblocking(true).unwrap();
         let (stream, _) = eventually("nobody connected to the console socket", || self.listener.accept().ok());
         stream.set_nonblocking(false).unwrap();
@@ -44,8 +49,8 @@ impl ConsoleSocket {
         assert_eq!(descriptors.len(), 1);
         #[allow(unsafe_code)]
         // SAFETY: the kernel has just made this descriptor for us.
-        let terminal = unsafe { OwnedFd::from_raw_fd(descriptors[0]) };
-        Terminal::new(terminal)
+        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptors[0]) };
+        descriptor
     }
 }
 
