@@ -66,8 +66,10 @@ fn no_list_is_taken_for_an_object() {
         let mut config = config.clone();
         *config.pointer_mut(&path).unwrap() = Value::Array(Vec::new());
         if path.starts_with("/linux/seccomp") {
-            // It is parsed when it is compiled, after resources, which here are those of no single host.
+            // It is parsed when it is compiled: after resources, which here are those of no single host,
+            // and after a root directory has been looked for.
             config["linux"]["resources"] = Value::Null;
+            config["root"]["path"] = "/".into();
         }
         let error = compile(config.to_string().as_bytes(), &hosts()[0]).unwrap_err().to_string();
         assert!(error.contains("invalid type: sequence"), "{path}: {error}");
