@@ -17,6 +17,9 @@ struct Level {
     before_colon: bool,
 }
 
+/// Names of one object that each new one is compared with; where there are more, they are sorted once.
+const FEW: usize = 64;
+
 /// Refuses a name that is given twice, with the path of its object. `text` must be valid JSON.
 pub(crate) fn check(text: &[u8]) -> Result<()> {
     let mut levels: Vec<Level> = Vec::new();
@@ -30,7 +33,7 @@ pub(crate) fn check(text: &[u8]) -> Result<()> {
                 rest = after.get(1..).unwrap_or_default();
                 if let Some(Level { names: Some(first), before_colon: true }) = level {
                     let name = unescaped(string);
-                    if names[*first..].contains(&name) {
+                    if names.len() - *first < FEW && names[*first..].contains(&name) {
                         return Err(twice(&names, &levels, &name));
                     }
                     names.push(name);
@@ -39,9 +42,13 @@ pub(crate) fn check(text: &[u8]) -> Result<()> {
             (b'{', _) => levels.push(Level { names: Some(names.len()), before_colon: true }),
             (b'[', _) => levels.push(Level { names: None, before_colon: false }),
             (b'}' | b']', _) => {
-                if let Some(Level { names: Some(first), .. }) = levels.pop() {
+                if let Some(&mut Level { names: Some(first), .. }) = levels.last_mut() {
+                    if let Some(name) = twice_among_many(&names[first..]) {
+                        return Err(twice(&names, &levels, &name));
+                    }
                     names.truncate(first);
                 }
+                levels.pop();
             }
             (b':', Some(level)) => level.before_colon = false,
             (b',', Some(level)) => level.before_colon = level.names.is_some(),
@@ -49,6 +56,16 @@ pub(crate) fn check(text: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// One of two equal names, if there are more names than `check` has compared.
+fn twice_among_many<'a>(names: &[Cow<'a, [u8]>]) -> Option<Cow<'a, [u8]>> {
+    if names.len() <= FEW {
+        return None;
+    }
+    let mut sorted = names.to_vec();
+    sorted.sort_unstable();
+    sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
 }
 
 /// Of the string that begins here, up to its closing quote.
@@ -95,6 +112,21 @@ mod tests {
         ] {
             let error = check(text.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with(path), "{text}: {error}");
+        }
+    }
+
+    /// BND-05: as many names as an object may have, in a time that grows with them and not with their square.
+    #[test]
+    fn a_name_twice_among_many() {
+        let names = |count: usize| (0..count).map(|index| format!("\"n{index}\": 1")).collect::<Vec<_>>().join(", ");
+        for count in [FEW - 1, FEW, FEW + 1, 100_000] {
+            let text = format!(r#"{{"x": {{{}}}, "y": 1}}"#, names(count));
+            check(text.as_bytes()).unwrap();
+            for again in [0, count / 2, count - 1] {
+                let text = format!(r#"{{"x": {{{}, "n{again}": 2}}}}"#, names(count));
+                let error = check(text.as_bytes()).unwrap_err().to_string();
+                assert!(error.starts_with(&format!("config.json: x.n{again}: ")), "{count}: {error}");
+            }
         }
     }
 

@@ -191,10 +191,8 @@ fn exit_status() {
     assert_eq!(events(&stream).pop(), Some(last));
 }
 
-/// A container that takes too much memory: a notice, and an end for that reason.
-#[test]
-fn out_of_memory() {
-    let mut bundle = Bundle::with_script("read x < /tmp/go; exec dd if=/dev/zero of=/dev/null bs=128M count=1");
+/// Starts a container that may have 32 MiB, and lets it go on once somebody listens to its events.
+fn hungry(bundle: &mut Bundle) -> (Container, Running) {
     nix::unistd::mkfifo(&bundle.rootfs("tmp/go"), nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
     bundle.set("/linux/resources", json!({"memory": {"limit": 32 << 20, "swap": 32 << 20}}));
     let container = bundle.create();
@@ -202,6 +200,14 @@ fn out_of_memory() {
     let stream = bundle.spawn(&["events", "--interval", "20ms", &bundle.id]);
     eventually("no statistics", || kinds(&stream).contains(&"stats".to_owned()).then_some(()));
     fs::write(bundle.rootfs("tmp/go"), "\n").unwrap();
+    (container, stream)
+}
+
+/// A container that takes too much memory: a notice, and an end for that reason.
+#[test]
+fn out_of_memory() {
+    let mut bundle = Bundle::with_script("read x < /tmp/go; exec dd if=/dev/zero of=/dev/null bs=128M count=1");
+    let (container, stream) = hungry(&mut bundle);
     assert_eq!(container.wait(), 137);
     eventually("no notice", || kinds(&stream).contains(&"oom".to_owned()).then_some(()));
     let oom = events(&stream).into_iter().find(|event| event["type"] == "oom").unwrap();
@@ -220,13 +226,7 @@ fn out_of_memory_of_another_process() {
     let mut bundle = Bundle::with_script(
         "read x < /tmp/go; dd if=/dev/zero of=/dev/null bs=128M count=1; echo survived; exec sleep 1000",
     );
-    nix::unistd::mkfifo(&bundle.rootfs("tmp/go"), nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
-    bundle.set("/linux/resources", json!({"memory": {"limit": 32 << 20, "swap": 32 << 20}}));
-    let container = bundle.create();
-    container.start();
-    let stream = bundle.spawn(&["events", "--interval", "20ms", &bundle.id]);
-    eventually("no statistics", || kinds(&stream).contains(&"stats".to_owned()).then_some(()));
-    fs::write(bundle.rootfs("tmp/go"), "\n").unwrap();
+    let (container, stream) = hungry(&mut bundle);
     container.wait_output("survived");
     eventually("no notice", || kinds(&stream).contains(&"oom".to_owned()).then_some(()));
     assert_eq!(container.status(), "running");
