@@ -91,6 +91,8 @@ pub(crate) fn compile(text: &[u8], host: &Host) -> Result<Plan> {
         no_new_keyring: false,
         pidfd_socket: None,
         preserve_fds: 0,
+        listen_fds: None,
+        notify_socket: None,
         rootless: Rootless::Auto,
         driver: Driver::Cgroupfs,
     };

@@ -75,7 +75,8 @@ impl Plan {
                 &namespaces,
             )?,
             process: process
-                .map(|p| process::Plan::compile(p, linux, &namespaces, host).map(|plan| plan.with(&config.annotations)))
+                .map(|p| process::Plan::compile(p, linux, &namespaces, host))
+                .map(|plan| plan.map(|p| p.with(&config.annotations).listening(options.listen_fds.as_ref())))
                 .transpose()?,
             seccomp: linux.seccomp.as_deref().map(seccomp::Plan::compile).transpose()?,
             hooks: Hooks::compile(&config.hooks)?,

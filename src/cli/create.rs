@@ -2,12 +2,15 @@
 //!
 //! Runs in: parent · runtime.md#create
 
+use std::ffi::OsString;
+
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::args::{self, id, option, path, path_of, switch};
 use super::{Entry, Global};
 use crate::container::{self, CreateOptions};
 use crate::error::{Error, Result};
+use crate::process::listen_fds::ListenFds;
 use crate::sys;
 
 pub(super) const ENTRY: Entry = Entry { name: "create", about: "Create a container from a bundle", args, run };
@@ -42,12 +45,22 @@ pub(super) fn preserve_fds() -> Arg {
         .help("Pass N descriptors, from 3 on, to the container's process [default: 0]")
 }
 
-pub(super) fn preserved(matches: &ArgMatches) -> Result<u32> {
-    let preserve_fds = matches.get_one("preserve-fds").copied().unwrap_or_default();
-    match (0..preserve_fds).map(|n| 3 + n as i32).find(|fd| !sys::fd::is_inherited(*fd)) {
-        Some(missing) => Err(Error::other(format!("--preserve-fds {preserve_fds}: descriptor {missing} is not open"))),
-        None => Ok(preserve_fds),
-    }
+/// How many descriptors are passed on: a supervisor's, and then those asked for.
+pub(super) fn preserved(matches: &ArgMatches, listen_fds: Option<&ListenFds>) -> Result<u32> {
+    let preserve_fds: u32 = matches.get_one("preserve-fds").copied().unwrap_or_default();
+    let sockets = listen_fds.map_or(0, |sockets| sockets.count);
+    let all = preserve_fds.saturating_add(sockets);
+    let Some(missing) = (0..all).find(|n| !sys::fd::is_inherited(3 + *n as i32)) else { return Ok(all) };
+    let what = match missing < sockets {
+        true => format!("LISTEN_FDS={sockets}"),
+        false => format!("--preserve-fds {preserve_fds}"),
+    };
+    Err(Error::other(format!("{what}: descriptor {} is not open", 3 + missing)))
+}
+
+/// Where a supervisor wants to hear of readiness.
+pub(super) fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty())
 }
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
@@ -58,6 +71,7 @@ fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
 pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -> Result<CreateOptions> {
     let bundle = path_of(matches, "bundle").filter(|path| !path.as_os_str().is_empty());
     let named = |name| path_of(matches, name).filter(|path| !path.as_os_str().is_empty()).map(args::absolute);
+    let listen_fds = ListenFds::inherited()?;
     Ok(CreateOptions {
         root: global.root.clone(),
         id: args::container_id(matches)?,
@@ -71,7 +85,9 @@ pub(super) fn options(global: &Global, matches: &ArgMatches, foreground: bool) -
         no_pivot: matches.get_flag("no-pivot"),
         no_new_keyring: matches.get_flag("no-new-keyring"),
         pidfd_socket: named("pidfd-socket").transpose()?,
-        preserve_fds: preserved(matches)?,
+        preserve_fds: preserved(matches, listen_fds.as_ref())?,
+        listen_fds,
+        notify_socket: notify_socket(),
         rootless: global.rootless,
         driver: global.driver,
     })

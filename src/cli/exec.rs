@@ -11,6 +11,7 @@ use crate::container::ContainerId;
 use crate::container::exec::{self, ExecOptions, Source};
 use crate::error::{Error, Result};
 use crate::log as output;
+use crate::process::listen_fds::ListenFds;
 use crate::process::overrides::{self, Overrides, UserId};
 
 pub(super) const ENTRY: Entry = Entry { name: "exec", about: "Run another process in a container", args, run };
@@ -58,6 +59,7 @@ fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
 fn options(global: &Global, matches: &ArgMatches) -> Result<ExecOptions> {
     let mut command = all(matches, "command").into_iter();
     let named = |name| path_of(matches, name).filter(|path| !path.as_os_str().is_empty()).map(args::absolute);
+    let listen_fds = ListenFds::inherited()?;
     Ok(ExecOptions {
         root: global.root.clone(),
         id: ContainerId::new(&command.next().unwrap_or_default())?,
@@ -69,7 +71,8 @@ fn options(global: &Global, matches: &ArgMatches) -> Result<ExecOptions> {
         pid_file: named("pid-file").transpose()?,
         console_socket: named("console-socket").transpose()?,
         pidfd_socket: named("pidfd-socket").transpose()?,
-        preserve_fds: create::preserved(matches)?,
+        preserve_fds: create::preserved(matches, listen_fds.as_ref())?,
+        listen_fds,
         ignore_paused: matches.get_flag("ignore-paused"),
         cgroups: Sub::parse(&all(matches, "cgroup"))?,
     })

@@ -5,7 +5,7 @@
 use clap::{ArgMatches, Command};
 
 use super::args::{self, id};
-use super::{Entry, Global};
+use super::{Entry, Global, create};
 use crate::container::Container;
 use crate::error::Result;
 
@@ -16,6 +16,6 @@ fn args(command: Command) -> Command {
 }
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
-    Container::find(&global.root, &args::container_id(matches)?)?.start()?;
+    Container::find(&global.root, &args::container_id(matches)?)?.start(create::notify_socket().as_deref())?;
     Ok(0)
 }

@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::notify_socket::Proxy;
 use crate::error::{On as _, Result};
 use crate::sys::{self, Call as _, pidfd, signal, wait};
 use crate::terminal::relay::Relay;
@@ -30,12 +31,19 @@ pub(super) struct Attendant<'a> {
     process: OwnedFd,
     relay: Option<Relay>,
     signals: &'a SignalFd,
+    proxy: Option<Proxy>,
 }
 
 impl<'a> Attendant<'a> {
     /// Of our child `pid`, and its descriptor.
     pub(super) fn new(pid: i32, process: OwnedFd, relay: Option<Relay>, signals: &'a SignalFd) -> Self {
-        Self { pid, process, relay, signals }
+        Self { pid, process, relay, signals, proxy: None }
+    }
+
+    /// And tells a supervisor when it is ready.
+    pub(super) fn announcing(mut self, proxy: Option<Proxy>) -> Self {
+        self.proxy = proxy;
+        self
     }
 
     /// To the end of the process: its exit status, 128 + n if signal n ended it.
@@ -51,8 +59,11 @@ impl<'a> Attendant<'a> {
         loop {
             let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             fds.extend(self.relay.iter().flat_map(Relay::poll_fds));
+            fds.extend(self.proxy.iter().map(|proxy| PollFd::new(proxy.as_fd(), PollFlags::POLLIN)));
             sys::retry(|| nix::poll::poll(&mut fds, PollTimeout::NONE)).call("poll").on("process")?;
             drop(fds);
+            // First, because the process may have ended after it.
+            self.announce();
             while let Some(signal) = self.signals.read_signal().call("read").on("signals")? {
                 if let Some(code) = self.obey(signal.ssi_signo.cast_signed())? {
                     return Ok(code);
@@ -60,6 +71,19 @@ impl<'a> Attendant<'a> {
             }
             if let Some(relay) = &mut self.relay {
                 relay.pump()?;
+            }
+        }
+    }
+
+    /// That the supervisor cannot be told is no reason to end the container.
+    fn announce(&mut self) {
+        let Some(proxy) = &self.proxy else { return };
+        match proxy.pump() {
+            Ok(false) => {}
+            Ok(true) => self.proxy = None,
+            Err(error) => {
+                log::warn!("{error}");
+                self.proxy = None;
             }
         }
     }

@@ -32,7 +32,7 @@ use crate::terminal::Console;
 use super::record::Init;
 use super::state::START_SOCKET;
 use super::status::start_time;
-use super::{Container, CreateOptions, Record, StateDir, Status, layers};
+use super::{Container, CreateOptions, Record, StateDir, Status, layers, notify_socket};
 
 /// A container that waits for `start`.
 #[derive(Debug)]
@@ -47,12 +47,15 @@ pub(crate) fn create(options: &CreateOptions) -> Result<Created> {
     let host = Host::new();
     let text = spec::read(&options.bundle)?;
     let config = spec::parse(&text)?;
-    let plan = Plan::compile(&config, &host, options)?;
-    let prepared = Prepared::open(&plan, &host, options)?;
+    let mut plan = Plan::compile(&config, &host, options)?;
+    let mut prepared = Prepared::open(&plan, &host, options)?;
     let record = Record::intent(&config, &plan, options);
     let dir = StateDir::claim(&options.root, &options.id, &record)?;
     dir.save_config(&text)?;
     drop(text);
+    if options.notify_socket.is_some() {
+        prepared.add_notify_socket(&dir, &mut plan, &host)?;
+    }
     let mut creation = Creation { host: &host, plan: &plan, record, hooks_reached: false };
     match creation.build(dir, prepared, options) {
         Ok(created) => Ok(created),
@@ -82,6 +85,15 @@ impl Prepared {
         let terminal = plan.process.as_ref().and_then(|process| process.terminal.as_ref());
         let console = Console::prepare(terminal, options.console_socket.as_deref(), options.foreground)?;
         Ok(Self { rootfs, joined, sources, console })
+    }
+
+    /// One more mount, whose source is in the state directory.
+    fn add_notify_socket(&mut self, dir: &StateDir, plan: &mut Plan, host: &Host) -> Result<()> {
+        let Some(step) = notify_socket::set_up(dir, plan)? else { return Ok(()) };
+        let for_init = plan.opens_for_init(host);
+        self.sources.push(plan.rootfs.open_source(&step, for_init, &plan.namespaces, &self.joined)?);
+        plan.rootfs.mounts.push(step);
+        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@ use crate::init;
 use crate::namespace::Namespaces;
 use crate::namespace::enter::Launch;
 use crate::namespace::running::Running;
+use crate::process::listen_fds::ListenFds;
 use crate::process::overrides::Overrides;
 use crate::process::{self, exec_cpu_affinity};
 use crate::seccomp::listener::Target;
@@ -44,6 +45,8 @@ pub(crate) struct ExecOptions {
     pub(crate) console_socket: Option<PathBuf>,
     pub(crate) pidfd_socket: Option<PathBuf>,
     pub(crate) preserve_fds: u32,
+    /// Which of them a supervisor opened.
+    pub(crate) listen_fds: Option<ListenFds>,
     pub(crate) ignore_paused: bool,
     pub(crate) cgroups: Vec<Sub>,
 }
@@ -62,6 +65,7 @@ pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
     let (pid, init) = container.enterable(status, options.ignore_paused)?;
     let config = container.config()?;
     let mut plan = without_repetition(&options.source, || Plan::compile(config, &container, &options.source))?;
+    plan.process = plan.process.listening(options.listen_fds.as_ref());
     if !options.detach
         && let Some(terminal) = &mut plan.process.terminal
     {

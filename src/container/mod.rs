@@ -12,6 +12,7 @@ pub(crate) mod kill;
 pub(crate) mod layers;
 pub(crate) mod list;
 mod lock;
+mod notify_socket;
 pub(crate) mod pause;
 pub(crate) mod ps;
 pub(crate) mod record;
@@ -21,11 +22,13 @@ pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod update;
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use crate::cgroup::Driver;
 use crate::error::{Error, On as _, Result};
+use crate::process::listen_fds::ListenFds;
 use crate::spec::Config;
 use crate::sys::{Call as _, socket};
 pub(crate) use id::ContainerId;
@@ -50,6 +53,10 @@ pub(crate) struct CreateOptions {
     pub(crate) pidfd_socket: Option<PathBuf>,
     /// Descriptors 3 to 3 + n - 1 stay open for the container's process.
     pub(crate) preserve_fds: u32,
+    /// Which of them a supervisor opened.
+    pub(crate) listen_fds: Option<ListenFds>,
+    /// Where a supervisor wants to hear that the process is ready: $NOTIFY_SOCKET.
+    pub(crate) notify_socket: Option<OsString>,
     pub(crate) rootless: Rootless,
     /// Who manages the cgroup.
     pub(crate) driver: Driver,

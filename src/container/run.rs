@@ -2,12 +2,14 @@
 //!
 //! Runs in: parent
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 
 use nix::sys::signalfd::SignalFd;
 
 use super::attend::{Attendant, take_signals};
 use super::create::{Created, create};
+use super::notify_socket::Proxy;
 use super::{Container, CreateOptions};
 use crate::error::{On as _, Result};
 use crate::sys::prctl;
@@ -25,7 +27,10 @@ pub(crate) struct RunOptions {
 /// `run --detach`
 pub(crate) fn detached(options: &CreateOptions) -> Result<()> {
     let Created { container, .. } = create(options)?;
-    start(&container)
+    match start(&container, options.notify_socket.as_deref())? {
+        Some(proxy) => proxy.wait(&container),
+        None => Ok(()),
+    }
 }
 
 /// Returns the exit status of the container's process: 128 + n if signal n ended it.
@@ -35,7 +40,7 @@ pub(crate) fn foreground(options: &CreateOptions, run: RunOptions) -> Result<i32
     }
     let signals = take_signals().on("signals")?;
     let Created { container, pidfd, terminal } = create(options)?;
-    let ended = attend(&container, pidfd, terminal, &signals);
+    let ended = attend(&container, pidfd, terminal, &signals, options.notify_socket.as_deref());
     if run.keep && ended.is_ok() {
         return ended;
     }
@@ -44,8 +49,8 @@ pub(crate) fn foreground(options: &CreateOptions, run: RunOptions) -> Result<i32
 }
 
 /// A container that cannot be started is of no use to `run`.
-fn start(container: &Container) -> Result<()> {
-    container.start_new().inspect_err(|_| {
+fn start(container: &Container, notify_socket: Option<&OsStr>) -> Result<Option<Proxy>> {
+    container.start_new(notify_socket).inspect_err(|_| {
         if let Err(error) = container.destroy() {
             log::warn!("{error}");
         }
@@ -53,9 +58,15 @@ fn start(container: &Container) -> Result<()> {
 }
 
 /// Starts the container and looks after it to its end.
-fn attend(container: &Container, init: OwnedFd, terminal: Option<OwnedFd>, signals: &SignalFd) -> Result<i32> {
+fn attend(
+    container: &Container,
+    init: OwnedFd,
+    terminal: Option<OwnedFd>,
+    signals: &SignalFd,
+    notify_socket: Option<&OsStr>,
+) -> Result<i32> {
     let relay = terminal.map(Relay::new).transpose()?;
-    container.start_new()?;
+    let proxy = container.start_new(notify_socket)?;
     let pid = container.record.init.map_or(0, |init| init.pid);
-    Attendant::new(pid, init, relay, signals).attend()
+    Attendant::new(pid, init, relay, signals).announcing(proxy).attend()
 }

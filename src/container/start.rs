@@ -2,6 +2,7 @@
 //!
 //! Runs in: parent · runtime.md#start, RT-26…RT-30, RT-47…RT-50
 
+use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 
 use crate::cgroup::Cgroup;
@@ -13,29 +14,36 @@ use crate::sync::{Channel, FromInit};
 use crate::sys::{pidfd, socket};
 
 use super::kill::open_init;
+use super::notify_socket::Proxy;
 use super::state::START_SOCKET;
 use super::{Container, Status};
 
 impl Container {
-    /// Returns when the program runs and the poststart hooks have. A failing hook ends the
-    /// container for good (RT-27, RT-30).
-    pub(crate) fn start(&self) -> Result<()> {
-        self.start_if(|| self.check_startable())
+    /// Returns when the program runs and the poststart hooks have; for a supervisor, when the container
+    /// is ready. A failing hook ends the container for good (RT-27, RT-30).
+    pub(crate) fn start(&self, notify_socket: Option<&OsStr>) -> Result<()> {
+        match self.start_if(|| self.check_startable(), notify_socket)? {
+            Some(proxy) => proxy.wait(self),
+            None => Ok(()),
+        }
     }
 
-    /// For `run`, which has just created it.
-    pub(crate) fn start_new(&self) -> Result<()> {
-        self.start_if(|| self.check_process())
+    /// For `run`, which has just created it, and to which it leaves the supervisor.
+    pub(super) fn start_new(&self, notify_socket: Option<&OsStr>) -> Result<Option<Proxy>> {
+        self.start_if(|| self.check_process(), notify_socket)
     }
 
-    fn start_if(&self, check: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn start_if(&self, check: impl FnOnce() -> Result<()>, notify_socket: Option<&OsStr>) -> Result<Option<Proxy>> {
         self.dir.lock()?;
-        let done = check().and_then(|()| self.let_go());
+        let done = check().and_then(|()| {
+            let proxy = notify_socket.map_or(Ok(None), |address| Proxy::open(&self.dir, address))?;
+            self.let_go().map(|()| proxy)
+        });
         if done.as_ref().is_err_and(Error::is_hook) {
             self.destroy()?;
         }
         let unlocked = self.dir.unlock();
-        done.and(unlocked)
+        done.and_then(|proxy| unlocked.map(|()| proxy))
     }
 
     fn check_startable(&self) -> Result<()> {

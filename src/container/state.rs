@@ -17,7 +17,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::UnlinkatFlags;
 
-use super::{ContainerId, Record, lock};
+use super::{ContainerId, Record, lock, notify_socket};
 use crate::error::{Error, On as _, Result};
 use crate::spec::{self, Config};
 use crate::sys::{self, Call as _};
@@ -197,7 +197,14 @@ impl StateDir {
         for name in [START_SOCKET, NEW_CONFIG, CONFIG, NEW_RECORD, RECORD] {
             self.unlink(name)?;
         }
-        match std::fs::remove_dir(&self.path) {
+        let removed = match std::fs::remove_dir(&self.path) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+                notify_socket::remove(self.fd())?;
+                std::fs::remove_dir(&self.path)
+            }
+            removed => removed,
+        };
+        match removed {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             result => result.call("rmdir").on(self.path.display()),
         }

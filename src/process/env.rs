@@ -24,6 +24,17 @@ pub(super) fn compile(env: &[String]) -> Result<Vec<CString>> {
         .collect()
 }
 
+/// Sets a variable, whatever the configuration says of it.
+pub(super) fn set(env: &mut Vec<CString>, entry: CString) {
+    let name = entry.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+    unset(env, name);
+    env.push(entry);
+}
+
+pub(super) fn unset(env: &mut Vec<CString>, name: &[u8]) {
+    env.retain(|entry| entry.to_bytes().strip_prefix(name).is_none_or(|rest| !rest.starts_with(b"=")));
+}
+
 /// The value of a variable; where it is given twice, the first one counts, as for getenv(3).
 pub(super) fn value<'a>(env: &'a [CString], name: &[u8]) -> Option<&'a [u8]> {
     env.iter().find_map(|entry| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"="))
@@ -106,6 +117,13 @@ mod tests {
         let env = compile(&["PATHS=/x".into(), "PATH=/a".into(), "PATH=/b".into()]).unwrap();
         assert_eq!(value(&env, b"PATH"), Some(&b"/a"[..]));
         assert_eq!(value(&env, b"HOME"), None);
+    }
+
+    #[test]
+    fn what_is_set_is_there_once() {
+        let mut env = compile(&["AB=1".into(), "A=1".into(), "A".into(), "A=2".into()]).unwrap();
+        set(&mut env, c"A=3".to_owned());
+        assert_eq!(env, [c"AB=1", c"A", c"A=3"].map(ToOwned::to_owned));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) mod env;
 pub(crate) mod exec_cpu_affinity;
 mod io_priority;
 pub(crate) mod keyring;
+pub(crate) mod listen_fds;
 pub(crate) mod overrides;
 mod personality;
 mod program;
@@ -44,6 +45,7 @@ use crate::spec::map::Map;
 use crate::sys::exec::Image;
 use crate::sys::{self, prctl};
 use crate::terminal;
+use listen_fds::ListenFds;
 
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -67,6 +69,7 @@ pub(crate) struct Plan {
     pub(crate) caller_is_root: bool,
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) terminal: Option<terminal::Plan>,
+    listen_fds: Option<ListenFds>,
 }
 
 impl Plan {
@@ -91,6 +94,7 @@ impl Plan {
             caller_is_root: host.is_root(),
             oom_score_adj: process.oom_score_adj.map(compile_oom_score_adj).transpose()?,
             terminal: process.terminal.then(|| terminal::Plan::compile(process.console_size, process.user.uid)),
+            listen_fds: None,
         })
     }
 
@@ -98,6 +102,20 @@ impl Plan {
     pub(crate) fn with(mut self, annotations: &Map<String>) -> Self {
         self.user.keep_groups = annotations.get(user::KEEP_GROUPS).is_some();
         self
+    }
+
+    /// With sockets that are passed on to it; what the configuration says of others is void then.
+    pub(crate) fn listening(mut self, sockets: Option<&ListenFds>) -> Self {
+        if sockets.is_some() {
+            listen_fds::VARIABLES.iter().for_each(|name| env::unset(&mut self.env, name));
+        }
+        self.listen_fds = sockets.cloned();
+        self
+    }
+
+    /// A `NAME=value` of ours, instead of what is configured.
+    pub(crate) fn set_env(&mut self, entry: &CStr) {
+        env::set(&mut self.env, entry.to_owned());
     }
 
     pub(crate) fn cwd(&self) -> &CStr {
@@ -202,7 +220,8 @@ impl Plan {
         let name = self.args.first().map_or(c"", |name| name.as_c_str());
         let path = program::find(name, &self.env)?;
         let home = env::value(&self.env, b"HOME").is_none().then(|| env::home(root, self.user.uid));
-        Ok(Image::new(path, &self.args, &self.env, home))
+        let sockets = self.listen_fds.iter().flat_map(ListenFds::variables);
+        Ok(Image::new(path, &self.args, &self.env, home.into_iter().chain(sockets).collect()))
     }
 
     /// Makes a missing directory for init, as engines expect. One that root may not enter (on a network file

@@ -68,12 +68,20 @@ impl Plan {
         namespaces: &Namespaces,
         joined: &[Joined],
     ) -> Result<Vec<Option<OwnedFd>>> {
+        self.mounts.iter().map(|step| self.open_source(step, for_init, namespaces, joined)).collect()
+    }
+
+    /// Parent: that of one mount, if it is one of those.
+    pub(crate) fn open_source(
+        &self,
+        step: &MountStep,
+        for_init: bool,
+        namespaces: &Namespaces,
+        joined: &[Joined],
+    ) -> Result<Option<OwnedFd>> {
         // What a user namespace mounts never reaches the host.
         let shared = self.root.is_shared() && !for_init;
-        let open = |step: &MountStep| {
-            if for_init || step.idmap.is_some() { step.open_mapped(shared, namespaces, joined) } else { Ok(None) }
-        };
-        self.mounts.iter().map(open).collect()
+        if for_init || step.idmap.is_some() { step.open_mapped(shared, namespaces, joined) } else { Ok(None) }
     }
 
     /// Init, where the container's mounts may reach the host: the other sources, as long as the host's

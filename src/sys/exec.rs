@@ -16,17 +16,17 @@ pub(crate) struct Image<'a> {
     path: CString,
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
-    /// A variable of our own that `envp` ends with, kept alive.
-    _extra: Option<CString>,
+    /// Variables of our own that `envp` ends with, kept alive.
+    _extra: Vec<CString>,
     _borrowed: PhantomData<&'a [CString]>,
 }
 
 impl<'a> Image<'a> {
-    pub(crate) fn new(path: CString, args: &'a [CString], env: &'a [CString], extra: Option<CString>) -> Self {
+    pub(crate) fn new(path: CString, args: &'a [CString], env: &'a [CString], extra: Vec<CString>) -> Self {
         let end = [std::ptr::null()];
         let pointers = |strings: &'a [CString]| strings.iter().map(|string| string.as_ptr());
         let argv = pointers(args).chain(end).collect();
-        let envp = pointers(env).chain(extra.as_ref().map(|string| string.as_ptr())).chain(end).collect();
+        let envp = pointers(env).chain(extra.iter().map(|string| string.as_ptr())).chain(end).collect();
         Self { path, argv, envp, _extra: extra, _borrowed: PhantomData }
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Runs in: both
 
+use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -77,10 +79,43 @@ pub(crate) fn connect_stream(path: &std::path::Path) -> Result<OwnedFd> {
     Ok(socket)
 }
 
+/// For datagrams to a supervisor: its address is a path or, with `@`, a name without a file.
+pub(crate) fn connect_datagram(address: &OsStr) -> Result<OwnedFd> {
+    let socket = datagram(SockFlag::empty())?;
+    let address = match address.as_bytes().strip_prefix(b"@") {
+        Some(name) => UnixAddr::new_abstract(name),
+        None => UnixAddr::new(address),
+    };
+    let address = address.call("connect")?;
+    retry(|| nix::sys::socket::connect(socket.as_raw_fd(), &address)).call("connect")?;
+    Ok(socket)
+}
+
+/// A socket at `NAME` below `DIR` that takes datagrams, and is never waited for.
+pub(crate) fn bind_datagram(dir: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    let socket = datagram(SockFlag::SOCK_NONBLOCK)?;
+    nix::sys::socket::bind(socket.as_raw_fd(), &below(dir, name).call("bind")?).call("bind")?;
+    Ok(socket)
+}
+
+/// Receives one datagram, without what may be attached to it. Its length, which is beyond the buffer if
+/// it did not fit; None if there is none.
+pub(crate) fn receive_datagram(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Option<usize>> {
+    match retry(|| nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC)) {
+        Err(Errno::EAGAIN) => Ok(None),
+        length => length.call("recvfrom").map(Some),
+    }
+}
+
 pub(crate) fn accept(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
     let fd = retry(|| nix::sys::socket::accept4(socket.as_raw_fd(), SockFlag::SOCK_CLOEXEC)).call("accept4")?;
     // SAFETY: accept4 succeeded, so this is a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn datagram(flags: SockFlag) -> Result<OwnedFd> {
+    let flags = flags | SockFlag::SOCK_CLOEXEC;
+    nix::sys::socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None).call("socket")
 }
 
 fn seqpacket() -> Result<OwnedFd> {

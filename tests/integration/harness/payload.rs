@@ -26,6 +26,7 @@ extern "C" fn entry() {
             std::fs::write(file, open).unwrap();
         }
         ["spy", stop] => spy(stop),
+        ["notify", message] => notify(message),
         ["syscall", ref numbers @ ..] => println!("{}", call(numbers)),
         _ => panic!("payload: {rest:?}"),
     }
@@ -41,6 +42,13 @@ fn descriptors() -> String {
         flags >= 0
     };
     (0..1024).filter(is_open).map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// Says something as sd_notify(3) does.
+fn notify(message: &str) {
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    let address = std::env::var_os("NOTIFY_SOCKET").expect("no NOTIFY_SOCKET");
+    socket.send_to(message.as_bytes(), address).unwrap();
 }
 
 /// Until the file `stop` is there, looks at every process that turns up, other than the first: says
