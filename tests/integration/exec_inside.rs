@@ -106,7 +106,8 @@ fn sub_cgroup() {
     let make = |name: &str| dirs.iter().for_each(|dir| fs::create_dir_all(dir.join(name)).unwrap());
     make("sub/below");
     for dir in &dirs {
-        for name in ["cpuset.cpus", "cpuset.mems"].iter().filter(|name| dir.join(name).exists()) {
+        // Version 1's take no process before they have these; in version 2 the new ones have no such files.
+        for name in ["cpuset.cpus", "cpuset.mems"].iter().filter(|name| dir.join("sub").join(name).exists()) {
             for sub in ["sub", "sub/below"] {
                 fs::write(dir.join(sub).join(name), fs::read(dir.join(name)).unwrap()).unwrap();
             }

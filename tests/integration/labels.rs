@@ -47,14 +47,14 @@ fn apparmor() {
             fs::write(bundle.rootfs(fake).join("exec"), "").unwrap();
         }
         bundle.set("/process/apparmorProfile", json!("no-such-profile"));
-        bundle.refused(&["process.apparmorProfile (no-such-profile): write: ENOENT"]);
+        bundle.refused(&["process.apparmorProfile: no-such-profile: write: ENOENT"]);
         assert_eq!(fs::read_to_string(bundle.rootfs("proc/thread-self/attr/apparmor/exec")).unwrap(), "");
         bundle.set("/process/apparmorProfile", json!("unconfined"));
         let container = bundle.create();
         container.start();
         assert_eq!(confinement(&container), "unconfined");
         let output = container.command(&["exec", "--apparmor", "no-such-profile", &container.id, "/bin/true"]);
-        output.failure(&["process.apparmorProfile (no-such-profile): write: ENOENT"]);
+        output.failure(&["process.apparmorProfile: no-such-profile: write: ENOENT"]);
         container.stop();
     }
 }

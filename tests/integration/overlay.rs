@@ -264,10 +264,9 @@ fn a_failed_create_leaves_nothing() {
 /// However deep a container nests its directories, `delete` removes them.
 #[test]
 fn a_deep_tree_can_be_deleted() {
-    let bundle = layered(
-        &["rootfs"],
-        "mkdir /d; cd /d; for i in $(seq 3000); do mkdir d; cd d 2>/dev/null; done; echo up; exec sleep 1000",
-    );
+    let script = r#"mkdir /d; cd /d; p=$(printf 'd/%.0s' $(seq 100))
+        for i in $(seq 30); do mkdir -p $p && cd -P $p || exit; done; echo up; exec sleep 1000"#;
+    let bundle = layered(&["rootfs"], script);
     let container = bundle.create();
     container.start().wait_output("up");
     container.stop();
