@@ -10,7 +10,7 @@ use serde_json::json;
 use super::args::{option, path, path_of, string};
 use super::{Entry, Global, print, print_json};
 use crate::error::{Error, Result};
-use crate::image::{self, Store, gc, import, list};
+use crate::image::{self, Store, export, gc, history, import, list};
 
 pub(super) const ENTRY: Entry = Entry { name: "image", about: "Images and their layers", args, run };
 
@@ -24,6 +24,15 @@ fn args(command: Command) -> Command {
         ]),
         Command::new("list").about("List images").arg(format_option()),
         Command::new("inspect").about("Print manifest and configuration of an image").arg(name()),
+        Command::new("history").about("Say how an image came to be, newest first").args([name(), format_option()]),
+        Command::new("export").about("Write an image as an OCI layout").args([
+            name(),
+            Arg::new("to")
+                .value_name("DEST")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("A directory, a file *.tar, or - for a tar on standard output"),
+        ]),
         Command::new("tag")
             .about("Give an image another name")
             .args([name(), Arg::new("new").value_name("NEW-NAME").required(true).help("The name to give")]),
@@ -74,6 +83,17 @@ fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
             print_json(&json!({
                 "name": found.name, "digest": found.descriptor.digest, "manifest": found.manifest, "config": found.image,
             }))
+        }
+        "history" => {
+            let steps = history::steps(&store, &store.find(name())?.image);
+            match string(matches, "format") {
+                Some("json") => print_json(&steps),
+                _ => print(&history::table(&steps)).map(|()| 0),
+            }
+        }
+        "export" => {
+            let to = path_of(matches, "to").unwrap_or("-".as_ref());
+            export::export(&store, name(), to).map(|()| 0)
         }
         "tag" => {
             let found = store.find(name())?;

@@ -12,7 +12,7 @@ use super::Digest;
 use crate::error::{Error, Result};
 
 /// The annotation of an index entry that names the image.
-pub(crate) const NAME: &str = "org.opencontainers.image.ref.name";
+const NAME: &str = "org.opencontainers.image.ref.name";
 
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -116,6 +116,15 @@ impl Default for Index {
     fn default() -> Self {
         let media_type = Some(INDEX.to_owned());
         Self { schema_version: 2, media_type, manifests: Vec::new(), rest: Map::new() }
+    }
+}
+
+impl Index {
+    /// The name is this manifest's from now on.
+    pub(crate) fn name(&mut self, mut descriptor: Descriptor, name: &str) {
+        self.manifests.retain(|entry| entry.name() != Some(name));
+        descriptor.annotations.insert(NAME.to_owned(), name.to_owned());
+        self.manifests.push(descriptor);
     }
 }
 

@@ -54,19 +54,29 @@ pub(crate) fn images(store: &Store) -> Result<Vec<Listed>> {
 }
 
 pub(crate) fn table(images: &[Listed]) -> String {
-    let width = images.iter().map(|image| image.name.len()).max().unwrap_or(0).max("NAME".len());
+    let names: Vec<String> = images.iter().map(|image| printable(&image.name)).collect();
+    let width = names.iter().map(String::len).max().unwrap_or(0).max("NAME".len());
     let mut text = format!("{:width$}  {:12}  {:>6}  {:>10}  {:>10}\n", "NAME", "DIGEST", "LAYERS", "SIZE", "SHARED");
-    for image in images {
+    for (name, image) in names.iter().zip(images) {
         let (digest, layers) = (image.digest.short(), image.layers.len());
         let (size, shared) = (human(image.size), human(image.shared));
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{:width$}  {digest}  {layers:>6}  {size:>10}  {shared:>10}", image.name);
+        let _ = writeln!(text, "{name:width$}  {digest}  {layers:>6}  {size:>10}  {shared:>10}");
     }
     text
 }
 
+/// Names are the image's, and a terminal obeys what it is told.
+pub(super) fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() { safe.extend(character.escape_default()) } else { safe.push(character) }
+    }
+    safe
+}
+
 /// `1.5 MiB`
-fn human(bytes: u64) -> String {
+pub(super) fn human(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");

@@ -18,7 +18,9 @@ pub(crate) mod bundle;
 mod compression;
 mod digest;
 pub(crate) mod document;
+pub(crate) mod export;
 pub(crate) mod gc;
+pub(crate) mod history;
 pub(crate) mod import;
 mod layer;
 pub(crate) mod list;
@@ -40,9 +42,12 @@ use crate::tree;
 
 pub(crate) use digest::Digest;
 use digest::Hashing;
+use document::Platform;
 pub(crate) use document::full_name;
 pub(crate) use document::{Defaults, Descriptor, Image, Index, Manifest};
-use document::{NAME, Platform};
+
+/// What `oci-layout` says.
+const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// More than a manifest or a configuration needs (image-spec suggests 4 MiB).
 const LONGEST_DOCUMENT: u64 = 8 << 20;
@@ -76,7 +81,7 @@ impl Store {
         }
         let layout = root.join("oci-layout");
         if !layout.exists() {
-            fs::write(&layout, r#"{"imageLayoutVersion":"1.0.0"}"#).call("write").on(layout.display())?;
+            fs::write(&layout, LAYOUT).call("write").on(layout.display())?;
         }
         Ok(Self { root: root.to_owned() })
     }
@@ -305,10 +310,7 @@ impl Changing<'_> {
     /// The name is this image's from now on.
     pub(crate) fn name(&self, descriptor: Descriptor, name: &str) -> Result<()> {
         let mut index = self.store.index()?;
-        index.manifests.retain(|entry| entry.name() != Some(name));
-        let mut descriptor = descriptor;
-        descriptor.annotations.insert(NAME.to_owned(), name.to_owned());
-        index.manifests.push(descriptor);
+        index.name(descriptor, name);
         self.save_index(&index)
     }
 

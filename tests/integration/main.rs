@@ -29,6 +29,7 @@ mod features;
 mod hook_failures;
 mod hooks;
 mod idmap;
+mod image_export;
 mod images;
 mod intel_rdt;
 mod kill;

@@ -6,6 +6,7 @@ pub(crate) mod bundle;
 pub(crate) mod cgroup;
 pub(crate) mod container;
 pub(crate) mod host;
+pub(crate) mod image;
 pub(crate) mod mountinfo;
 pub(crate) mod mutate;
 pub(crate) mod payload;
