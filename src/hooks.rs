@@ -3,7 +3,9 @@
 //! Runs in: both · config.md, "POSIX-platform Hooks"; runtime.md, "Lifecycle"
 //!
 //! A hook gets the container's state on stdin and a session of its own. What it prints is shown if
-//! it fails. It may leave daemons behind; after a timeout, though, its whole process group is killed.
+//! it fails, or goes to files (`output`). It may leave daemons behind; after a timeout, though, its whole process group is killed.
+
+mod output;
 
 use std::ffi::CString;
 use std::fmt::Display;
@@ -23,9 +25,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{self, Meaning, Property, Result};
 use crate::spec::config;
+use crate::spec::map::Map;
 use crate::sys;
 use crate::sys::Call as _;
 use crate::sys::spawn::{Child, Program};
+
+pub(crate) use output::{Output, STDERR, STDOUT, Streams};
 
 /// All hooks of a container, checked.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +41,7 @@ pub(crate) struct Hooks {
     pub(crate) start_container: Vec<Hook>,
     pub(crate) poststart: Vec<Hook>,
     pub(crate) poststop: Vec<Hook>,
+    pub(crate) output: Output,
 }
 
 /// One hook. Those that run after create are kept in the container's record in this form, because
@@ -78,19 +84,37 @@ impl Kind {
 }
 
 impl Hooks {
-    pub(crate) fn compile(config: &config::Hooks) -> Result<Self> {
+    pub(crate) fn compile(config: &config::Hooks, annotations: &Map<String>, bundle: &Path) -> Result<Self> {
         let list = |kind, hooks: &[oci_spec::runtime::Hook]| {
             hooks.iter().enumerate().map(|(index, hook)| Hook::compile(kind, index, hook)).collect::<Result<Vec<_>>>()
         };
-        Ok(Self {
+        let mut hooks = Self {
             prestart: list(Kind::Prestart, &config.prestart)?,
             create_runtime: list(Kind::CreateRuntime, &config.create_runtime)?,
             create_container: list(Kind::CreateContainer, &config.create_container)?,
             start_container: list(Kind::StartContainer, &config.start_container)?,
             poststart: list(Kind::Poststart, &config.poststart)?,
             poststop: list(Kind::Poststop, &config.poststop)?,
-        })
+            output: Output::default(),
+        };
+        if hooks.any_in_create() || any([&hooks.start_container, &hooks.poststart, &hooks.poststop]) {
+            hooks.output = Output::compile(annotations, bundle)?;
+        }
+        Ok(hooks)
     }
+
+    fn any_in_create(&self) -> bool {
+        any([&self.prestart, &self.create_runtime, &self.create_container])
+    }
+
+    /// For those that run in `create`.
+    pub(crate) fn open_output(&self) -> Result<Streams> {
+        if self.any_in_create() { self.output.open() } else { Ok(Streams::default()) }
+    }
+}
+
+fn any(kinds: [&Vec<Hook>; 3]) -> bool {
+    kinds.into_iter().any(|hooks| !hooks.is_empty())
 }
 
 /// What the hooks that run at one moment share.
@@ -100,19 +124,24 @@ pub(crate) struct Moment<'a> {
     state: &'a [u8],
     directory: Option<&'a Path>,
     env: Option<&'a [CString]>,
+    output: Option<&'a Streams>,
 }
 
 impl<'a> Moment<'a> {
     /// For programs of the host: they start in the bundle (as under runc and crun, whose create goes
     /// there) and inherit our environment unless their `env` is set; many need its PATH and HOME.
     pub(crate) fn runtime(state: &'a [u8], bundle: &'a Path) -> Self {
-        Self { state, directory: Some(bundle), env: None }
+        Self { state, directory: Some(bundle), env: None, output: None }
     }
 
     /// For programs from the container's image: they start where the container's process will, with
     /// its environment. Ours may hold an engine's secrets and is no business of theirs.
     pub(crate) fn container(state: &'a [u8], env: &'a [CString]) -> Self {
-        Self { state, directory: None, env: Some(env) }
+        Self { state, directory: None, env: Some(env), output: None }
+    }
+
+    pub(crate) fn printing_to(self, output: &'a Streams) -> Self {
+        Self { output: Some(output), ..self }
     }
 }
 
@@ -121,8 +150,15 @@ pub(crate) fn run(hooks: &[Hook], moment: &Moment<'_>) -> Result<()> {
     hooks.iter().try_for_each(|hook| hook.run(moment))
 }
 
+/// Runs the poststop hooks. They undo something, and so run whatever fails.
+pub(crate) fn run_last(hooks: &[Hook], output: &Output, moment: &Moment<'_>) {
+    if !hooks.is_empty() {
+        run_all(hooks, &moment.printing_to(&output.open_or_warn()));
+    }
+}
+
 /// Runs all hooks in order; failures are warnings (runtime.md, lifecycle step 13).
-pub(crate) fn run_all(hooks: &[Hook], moment: &Moment<'_>) {
+fn run_all(hooks: &[Hook], moment: &Moment<'_>) {
     for error in hooks.iter().filter_map(|hook| hook.run(moment).err()) {
         log::warn!("{error}");
     }
@@ -193,7 +229,8 @@ impl Hook {
             env: &env,
             directory: directory.as_deref(),
             stdin: stdin.as_fd(),
-            output: writer.as_fd(),
+            stdout: moment.output.and_then(Streams::stdout).unwrap_or(writer.as_fd()),
+            stderr: moment.output.and_then(Streams::stderr).unwrap_or(writer.as_fd()),
         };
         let child = program.spawn()?;
         // Only the hook holds the other end now: end-of-file means that nobody can print any more.

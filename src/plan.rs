@@ -78,8 +78,8 @@ impl Plan {
                 .map(|p| process::Plan::compile(p, linux, &namespaces, host))
                 .map(|plan| plan.map(|p| p.with(&config.annotations).listening(options.listen_fds.as_ref())))
                 .transpose()?,
-            seccomp: linux.seccomp.as_deref().map(seccomp::Plan::compile).transpose()?,
-            hooks: Hooks::compile(&config.hooks)?,
+            seccomp: seccomp::Plan::compile(linux, &config.annotations)?,
+            hooks: Hooks::compile(&config.hooks, &config.annotations, &options.bundle)?,
             sysctl: sysctl::compile(config, &namespaces)?,
             net_devices: net_devices::Plan::compile(&linux.net_devices, &namespaces)?,
             intel_rdt: linux

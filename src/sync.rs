@@ -29,7 +29,8 @@
 //!
 //! ```text
 //! start                                     init
-//!   connects to start.sock ───────────────▶   startContainer hooks
+//!   connects to start.sock ───────────────▶
+//!   HookOutput + descriptors ─────────────▶   startContainer hooks
 //!                                    (◀──── Loading
 //!   Watched ──────────────────────────────▶   if the filter has a listener)
 //!                                     ◀──── Executing
@@ -58,6 +59,8 @@ pub(crate) enum ToInit {
     HooksDone = b'h',
     Filter = b'f',
     Committed = b'c',
+    /// Files that hooks print to, from `start`.
+    HookOutput = b'o',
     /// Init's system calls are traced, until its filter is loaded.
     Watched = b'w',
 }

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::cgroup;
 use crate::error::{Error, For as _, On as _, Property, Result};
-use crate::hooks::{self, Moment};
+use crate::hooks::{self, Hooks, Moment, Streams};
 use crate::host::Host;
 use crate::init;
 use crate::intel_rdt;
@@ -73,6 +73,7 @@ struct Prepared {
     joined: Vec<Joined>,
     sources: Vec<Option<OwnedFd>>,
     console: Option<Console>,
+    hook_output: Streams,
 }
 
 impl Prepared {
@@ -84,7 +85,7 @@ impl Prepared {
         let sources = plan.rootfs.open_sources(for_init, &plan.namespaces, &joined)?;
         let terminal = plan.process.as_ref().and_then(|process| process.terminal.as_ref());
         let console = Console::prepare(terminal, options.console_socket.as_deref(), options.foreground)?;
-        Ok(Self { rootfs, joined, sources, console })
+        Ok(Self { rootfs, joined, sources, console, hook_output: plan.hooks.open_output()? })
     }
 
     /// One more mount, whose source is in the state directory.
@@ -110,7 +111,7 @@ impl Creation<'_> {
     fn build(&mut self, mut dir: StateDir, prepared: Prepared, options: &CreateOptions) -> Result<Created> {
         let mut cgroup = self.plan.cgroup.create(options.rootless)?;
         let listener = socket::listen(dir.fd(), START_SOCKET).on(START_SOCKET)?;
-        let Prepared { rootfs, joined, sources, console } = prepared;
+        let Prepared { rootfs, joined, sources, console, hook_output } = prepared;
         let (made, layers) = layers::Guard::make(self.plan, &dir, self.plan.opens_for_init(self.host), &joined)?;
         let rootfs = rootfs.map_or_else(|| self.plan.rootfs.root.open(), Ok)?;
         let (state_dir, console_for_init) = (dir.fd(), console.as_ref());
@@ -124,9 +125,10 @@ impl Creation<'_> {
             sources,
             layers,
             console: console_for_init,
+            hook_output: &hook_output,
         };
         let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
-        let served = self.serve(&mut init, &channel, &mut cgroup, rendezvous);
+        let served = self.serve(&mut init, &channel, &mut cgroup, rendezvous, &hook_output);
         let devices = served.map_err(|error| cgroup.explain(error))?;
         let classes = self.plan.intel_rdt.as_ref().map(intel_rdt::Plan::make).transpose()?;
         if let Some(classes) = &classes {
@@ -161,6 +163,7 @@ impl Creation<'_> {
         channel: &Channel,
         cgroup: &mut cgroup::Guard,
         needs: Rendezvous,
+        hook_output: &Streams,
     ) -> Result<Option<net_devices::Moved>> {
         let plan = self.plan;
         if plan.namespaces.makes(CloneFlags::CLONE_NEWUSER) {
@@ -191,7 +194,7 @@ impl Creation<'_> {
                 [(&plan.hooks.prestart, Status::Created), (&plan.hooks.create_runtime, Status::Creating)]
             {
                 let state = self.record.document(status, Some(init.pid.as_raw()));
-                hooks::run(hooks, &Moment::runtime(&state, &plan.bundle))?;
+                hooks::run(hooks, &Moment::runtime(&state, &plan.bundle).printing_to(hook_output))?;
             }
             channel.tell(ToInit::HooksDone, &[])?;
         }
@@ -220,7 +223,8 @@ impl Creation<'_> {
     fn run_poststop_hooks(&self) {
         if self.hooks_reached {
             let state = self.record.document(Status::Stopped, None);
-            hooks::run_all(&self.plan.hooks.poststop, &Moment::runtime(&state, &self.plan.bundle));
+            let Hooks { poststop, output, .. } = &self.plan.hooks;
+            hooks::run_last(poststop, output, &Moment::runtime(&state, &self.plan.bundle));
         }
     }
 }
@@ -244,6 +248,7 @@ struct Launching<'a> {
     sources: Vec<Option<OwnedFd>>,
     layers: Option<Layers>,
     console: Option<&'a Console>,
+    hook_output: &'a Streams,
 }
 
 impl Launching<'_> {
@@ -278,6 +283,7 @@ impl Launching<'_> {
                     sources: self.sources,
                     layers: self.layers,
                     console: self.console,
+                    hook_output: self.hook_output,
                 })
             }
             Process::Parent { child: pid, pidfd } => {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::record::Init;
+use super::record::{Init, LaterHooks};
 use super::state::START_SOCKET;
 use super::{Container, ContainerId, StateDir, Status, kill, layers};
 use crate::cgroup::Cgroup;
@@ -84,7 +84,8 @@ impl Container {
         // The container's resources are gone. Its record still is there while the hooks run: if they
         // are interrupted, another delete runs them.
         let state = self.record.document(Status::Stopped, None);
-        hooks::run_all(&self.record.hooks.poststop, &Moment::runtime(&state, &self.record.bundle));
+        let LaterHooks { poststop, output, .. } = &self.record.hooks;
+        hooks::run_last(poststop, output, &Moment::runtime(&state, &self.record.bundle));
         if self.record.layered {
             layers::remove(self.dir.fd())?;
         }

@@ -152,7 +152,7 @@ impl Plan {
     fn compile(mut config: Config, container: &Container, source: &Source) -> Result<Self> {
         let process = process_of(config.process.take(), source)?;
         let namespaces = Namespaces::compile(&config.linux)?;
-        let filter = config.linux.seccomp.as_deref().map(seccomp::Plan::compile).transpose()?;
+        let filter = seccomp::Plan::compile(&config.linux, &config.annotations)?;
         let id = ContainerId::new(&container.record.id)?;
         Ok(Self {
             listener: filter.as_ref().and_then(|plan| plan.listener()).cloned(),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{CreateOptions, Status};
 use crate::cgroup;
 use crate::clock::Utc;
-use crate::hooks::Hook;
+use crate::hooks::{Hook, Output};
 use crate::intel_rdt;
 use crate::plan::Plan;
 use crate::seccomp::Listener;
@@ -59,6 +59,8 @@ pub(crate) struct LaterHooks {
     pub(crate) poststart: Vec<Hook>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) poststop: Vec<Hook>,
+    #[serde(default, skip_serializing_if = "Output::is_empty")]
+    pub(crate) output: Output,
 }
 
 /// The container's first process. The start time tells it from a later one with the same pid.
@@ -104,7 +106,11 @@ impl Record {
             keyring: plan.keyring,
             cgroup: plan.cgroup.record(),
             intel_rdt: plan.intel_rdt.as_ref().map(intel_rdt::Plan::record),
-            hooks: LaterHooks { poststart: plan.hooks.poststart.clone(), poststop: plan.hooks.poststop.clone() },
+            hooks: LaterHooks {
+                poststart: plan.hooks.poststart.clone(),
+                poststop: plan.hooks.poststop.clone(),
+                output: plan.hooks.output.clone(),
+            },
             listener: plan.seccomp.as_ref().and_then(|seccomp| seccomp.listener()).cloned(),
         }
     }

@@ -10,11 +10,12 @@ use crate::error::{Error, On as _, Result};
 use crate::hooks::{self, Moment};
 use crate::seccomp::Listener;
 use crate::seccomp::listener::Target;
-use crate::sync::{Channel, FromInit};
+use crate::sync::{Channel, FromInit, ToInit};
 use crate::sys::{pidfd, socket};
 
 use super::kill::open_init;
 use super::notify_socket::Proxy;
+use super::record::LaterHooks;
 use super::state::START_SOCKET;
 use super::{Container, Status};
 
@@ -66,17 +67,22 @@ impl Container {
     fn let_go(&self) -> Result<()> {
         let socket = socket::connect(self.dir.fd(), START_SOCKET).on(START_SOCKET)?;
         let channel = Channel::new(socket);
+        let output = &self.record.hooks.output;
+        if !output.is_empty() {
+            channel.tell(ToInit::HookOutput, &output.open()?.into_fds())?;
+        }
         if let Some(listener) = &self.record.listener {
             self.hand_over(listener, &channel)?;
         }
         await_program(&channel).map_err(|error| Cgroup::open(&self.record.cgroup).explain(error))?;
         self.dir.unlink(START_SOCKET)?;
-        let hooks = &self.record.hooks.poststart;
-        if hooks.is_empty() {
+        let LaterHooks { poststart, output, .. } = &self.record.hooks;
+        if poststart.is_empty() {
             return Ok(());
         }
         let state = self.record.document(Status::Running, self.record.init.map(|init| init.pid));
-        hooks::run(hooks, &Moment::runtime(&state, &self.record.bundle))
+        let streams = output.open()?;
+        hooks::run(poststart, &Moment::runtime(&state, &self.record.bundle).printing_to(&streams))
     }
 
     /// The seccomp listener, to its agent. Without an agent the container cannot go on (LNX-133).

@@ -26,7 +26,7 @@ impl Drop for Scratch {
 }
 
 fn hooks(json: &str) -> Result<Hooks> {
-    Hooks::compile(&serde_json::from_str(json).unwrap())
+    Hooks::compile(&serde_json::from_str(json).unwrap(), &Map::default(), Path::new("/bundle"))
 }
 
 /// Hooks of one kind that run shell scripts.

@@ -13,10 +13,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::container::Status;
 use crate::error::{Error, For as _, On as _, Property, Result};
-use crate::hooks::{self, Moment};
+use crate::hooks::{self, Hooks, Moment};
 use crate::process;
 use crate::seccomp::{self, Filter};
-use crate::sync::{Channel, FromInit};
+use crate::sync::{Channel, FromInit, ToInit};
 use crate::sys::clone::exit_now;
 use crate::sys::exec::Image;
 use crate::sys::{self, Call as _};
@@ -79,7 +79,7 @@ fn go(setup: &Setup<'_>, ready: &Ready<'_>, channel: &Channel) -> Error {
     let Some((process, image)) = setup.plan.process.as_ref().zip(ready.image.as_ref()) else {
         return Property::of("process").invalid("is missing, so there is nothing to start");
     };
-    match run_start_hooks(setup) {
+    match run_start_hooks(setup, channel) {
         Ok(()) => become_program(process, image, ready.filter.as_ref(), setup.plan.preserve_fds, channel),
         Err(error) => error,
     }
@@ -114,12 +114,13 @@ pub(super) fn become_program(
     }
 }
 
-fn run_start_hooks(setup: &Setup<'_>) -> Result<()> {
-    let hooks = &setup.plan.hooks.start_container;
+fn run_start_hooks(setup: &Setup<'_>, channel: &Channel) -> Result<()> {
+    let Hooks { start_container: hooks, output, .. } = &setup.plan.hooks;
+    let fds = if output.is_empty() { Vec::new() } else { channel.wait(ToInit::HookOutput)? };
     if hooks.is_empty() {
         return Ok(());
     }
     let state = setup.record.document(Status::Created, Some(nix::unistd::getpid().as_raw()));
     let env = setup.plan.process.as_ref().map_or(&[][..], |process| process.env());
-    hooks::run(hooks, &Moment::container(&state, env))
+    hooks::run(hooks, &Moment::container(&state, env).printing_to(&output.received(fds)))
 }

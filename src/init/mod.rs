@@ -19,7 +19,7 @@ use nix::sys::signal::Signal;
 
 use crate::container::{Record, Status};
 use crate::error::{For as _, On as _, Property, Result};
-use crate::hooks::{self, Moment};
+use crate::hooks::{self, Moment, Streams};
 use crate::host::Host;
 use crate::namespace::Joined;
 use crate::namespace::enter::{self, Launch};
@@ -53,6 +53,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) sources: Vec<Option<OwnedFd>>,
     /// What the root file system is made of, where it is made of layers.
     pub(crate) layers: Option<Layers>,
+    pub(crate) hook_output: &'a Streams,
     /// Where the master of the container's terminal goes.
     pub(crate) console: Option<&'a Console>,
 }
@@ -221,7 +222,7 @@ fn run_create_hooks(setup: &Setup<'_>, umask: u32) -> Result<()> {
     let state = setup.record.document(Status::Creating, Some(nix::unistd::getpid().as_raw()));
     // Init itself makes files with exact modes, without one.
     sys::ids::umask(umask);
-    let done = hooks::run(hooks, &Moment::runtime(&state, &setup.plan.bundle));
+    let done = hooks::run(hooks, &Moment::runtime(&state, &setup.plan.bundle).printing_to(setup.hook_output));
     sys::ids::umask(0);
     done
 }

@@ -16,12 +16,17 @@ use libc::sock_filter;
 use nix::errno::Errno;
 use serde_json::value::RawValue;
 
-use crate::error::Result;
+use crate::error::{Property, Result};
+use crate::spec::config;
+use crate::spec::map::Map;
 use crate::sys;
 use cache::{Cache, Key};
 use compile::Profile;
 pub(crate) use listener::Listener;
 use ranges::Outcome;
+
+/// crun's annotation: with any value but 0, unknown names are an error.
+pub(crate) const FAIL_UNKNOWN: &str = "run.oci.seccomp_fail_unknown_syscall";
 
 /// A profile that passed every check, or the filter that one like it became earlier.
 #[derive(Debug)]
@@ -38,9 +43,11 @@ enum Source {
 }
 
 impl Plan {
-    /// Takes the text of `linux.seccomp`.
-    pub(crate) fn compile(raw: &RawValue) -> Result<Self> {
-        Self::with_cache(raw.get(), Cache::of_caller())
+    pub(crate) fn compile(linux: &config::Linux, annotations: &Map<String>) -> Result<Option<Self>> {
+        let Some(text) = linux.seccomp.as_deref().map(RawValue::get) else { return Ok(None) };
+        let plan = Self::with_cache(text, Cache::of_caller())?;
+        plan.judge_unknown(annotations.get(FAIL_UNKNOWN).is_some_and(|value| value != "0"))?;
+        Ok(Some(plan))
     }
 
     fn with_cache(text: &str, cache: Option<Cache>) -> Result<Self> {
@@ -49,9 +56,7 @@ impl Plan {
             Some(filter) => Source::Cached(filter),
             None => Source::Profile(Profile::compile(text)?),
         };
-        let plan = Self { key, cache, source };
-        plan.warn_of_unknown();
-        Ok(plan)
+        Ok(Self { key, cache, source })
     }
 
     #[cfg(any(test, fuzzing))]
@@ -60,15 +65,22 @@ impl Plan {
     }
 
     /// Names that this build's libseccomp has never heard of, often of newer system calls. With or
-    /// without a cache the warning is the same.
-    fn warn_of_unknown(&self) {
+    /// without a cache the message is the same.
+    fn judge_unknown(&self, fail: bool) -> Result<()> {
         let unknown = match &self.source {
             Source::Cached(filter) => &filter.unknown,
             Source::Profile(profile) => &profile.unknown,
         };
-        if !unknown.is_empty() {
-            log::warn!("linux.seccomp.syscalls: unknown system calls are skipped: {}", unknown.join(", "));
+        if unknown.is_empty() {
+            return Ok(());
         }
+        let names = unknown.join(", ");
+        if fail {
+            let reason = format!("unknown system calls, and {FAIL_UNKNOWN} is set: {names}");
+            return Err(Property::of("linux.seccomp.syscalls").invalid(reason));
+        }
+        log::warn!("linux.seccomp.syscalls: unknown system calls are skipped: {names}");
+        Ok(())
     }
 
     /// Who answers notifications, if the profile asks for any (LNX-134).

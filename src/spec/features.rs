@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use super::VERSION;
 use crate::cgroup::systemd;
+use crate::hooks;
 use crate::memory_policy;
 use crate::process::user;
 use crate::rootfs;
+use crate::seccomp;
 
 const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
@@ -93,7 +95,8 @@ pub(crate) fn document() -> Value {
 
 /// Every annotation of config.json that changes what this runtime does; one that ends with a dot is a prefix.
 fn annotations() -> Vec<&'static str> {
-    [rootfs::overlay::ANNOTATIONS, &[systemd::annotations::PREFIX, user::KEEP_GROUPS]].concat()
+    let others = [systemd::annotations::PREFIX, user::KEEP_GROUPS, hooks::STDOUT, hooks::STDERR, seccomp::FAIL_UNKNOWN];
+    [rootfs::overlay::ANNOTATIONS, &others].concat()
 }
 
 /// Of the library linked in.

@@ -26,8 +26,8 @@ pub(crate) struct Program<'a> {
     /// Where it starts, if that exists; else, and with `None`, where we are.
     pub(crate) directory: Option<&'a CStr>,
     pub(crate) stdin: BorrowedFd<'a>,
-    /// Both its stdout and its stderr.
-    pub(crate) output: BorrowedFd<'a>,
+    pub(crate) stdout: BorrowedFd<'a>,
+    pub(crate) stderr: BorrowedFd<'a>,
 }
 
 /// A running program: leader of a session and process group of its own. Readable once it exited.
@@ -69,8 +69,7 @@ impl Program<'_> {
             argv: argv.as_ptr(),
             envp: envp.as_ptr(),
             directory: self.directory.map_or(ptr::null(), CStr::as_ptr),
-            stdin: self.stdin.as_raw_fd(),
-            output: self.output.as_raw_fd(),
+            stdio: [self.stdin.as_raw_fd(), self.stdout.as_raw_fd(), self.stderr.as_raw_fd()],
             failed: None,
         };
         keep_exit_statuses()?;
@@ -131,8 +130,7 @@ struct Entry {
     argv: *const *const c_char,
     envp: *const *const c_char,
     directory: *const c_char,
-    stdin: RawFd,
-    output: RawFd,
+    stdio: [RawFd; 3],
     failed: Option<Error>,
 }
 
@@ -150,11 +148,11 @@ impl Entry {
         let fail = |call| Error { call, errno: Errno::last() };
         // SAFETY: system calls on integers and on strings that outlive the call (see `clone`). The
         // descriptors are the child's own: CLONE_FILES is not set. 0, 1 and 2 are open since main, so
-        // stdin and output lie above them and survive the first dup2.
+        // those of `stdio` lie above them and survive each other's dup2.
         unsafe {
             libc::setsid();
-            for (from, to) in [(self.stdin, 0), (self.output, 1), (self.output, 2)] {
-                if libc::dup2(from, to) < 0 {
+            for (to, from) in self.stdio.into_iter().enumerate() {
+                if libc::dup2(from, to as RawFd) < 0 {
                     return fail("dup2");
                 }
             }

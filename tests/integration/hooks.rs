@@ -92,6 +92,41 @@ fn arguments_and_environment() {
     }
 }
 
+/// crun's annotations for what hooks print: files, for all six kinds.
+#[test]
+fn output_into_files() {
+    let mut bundle = Bundle::with_script("exit 0");
+    bundle.set("/annotations", json!({"run.oci.hooks.stdout": bundle.file("out"), "run.oci.hooks.stderr": "err"}));
+    for kind in KINDS {
+        bundle.hook(kind, &format!("echo {kind} prints; echo {kind} complains >&2"));
+    }
+    let output = bundle.run().success();
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
+    let lines = |word: &str| KINDS.map(|kind| format!("{kind} {word}\n")).concat();
+    assert_eq!(fs::read_to_string(bundle.file("out")).unwrap(), lines("prints"));
+    assert_eq!(fs::read_to_string(bundle.dir.join("err")).unwrap(), lines("complains"));
+}
+
+/// What has no file stays part of the message; a file that cannot be had is an error before anything is made.
+#[test]
+fn output_of_one_kind() {
+    let mut bundle = Bundle::with_script("exit 0");
+    bundle.set("/annotations", json!({"run.oci.hooks.stdout": "out"}));
+    bundle.hook("createRuntime", "echo printed; echo complaint >&2; exit 7");
+    let output = bundle.refused(&["hooks.createRuntime[0]", "status 7; output: complaint"]);
+    assert!(!output.stderr.contains("printed"), "{}", output.stderr);
+    assert_eq!(fs::read_to_string(bundle.dir.join("out")).unwrap(), "printed\n");
+    for (path, reason) in [("/nonexistent/out", "no such file"), ("", "is not the path of a file")] {
+        bundle.set("/annotations", json!({"run.oci.hooks.stderr": path}));
+        bundle.refused(&["annotations.run.oci.hooks.stderr: ", reason]);
+    }
+    // Without hooks nobody prints.
+    bundle.set("/hooks", json!({}));
+    bundle.set("/annotations", json!({"run.oci.hooks.stdout": "none"}));
+    bundle.run().success();
+    assert!(!bundle.dir.join("none").exists());
+}
+
 /// HK-12, RT-06…RT-09, RT-12: the state on standard input, right for the moment: the status, and the pid
 /// as the hook's own pid namespace has it.
 #[test]

@@ -38,6 +38,25 @@ fn actions() {
     }
 }
 
+/// crun's annotation: names that libseccomp does not know are an error.
+#[test]
+fn unknown_names_by_annotation() {
+    let mut bundle = Bundle::new();
+    let mut seccomp = rule("SCMP_ACT_ERRNO");
+    seccomp["syscalls"][0]["names"] = json!(["lseek", "levitate"]);
+    bundle.set("/linux/seccomp", seccomp);
+    // The second time the filter is in the cache.
+    for _ in 0..2 {
+        for value in ["1", "true", ""] {
+            bundle.set("/annotations", json!({"run.oci.seccomp_fail_unknown_syscall": value}));
+            bundle.refused(&["linux.seccomp.syscalls: ", "unknown system calls", "levitate"]);
+        }
+        bundle.set("/annotations", json!({"run.oci.seccomp_fail_unknown_syscall": "0"}));
+        let output = bundle.run().success();
+        assert!(output.stderr.contains("skipped: levitate"), "{}", output.stderr);
+    }
+}
+
 /// LNX-139: the errno of a rule.
 #[test]
 fn errno_of_a_rule() {

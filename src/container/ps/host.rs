@@ -56,8 +56,16 @@ fn run(ps: &std::path::Path, args: &[OsString]) -> sys::Result<(WaitStatus, Stri
         .collect::<sys::Result<Vec<CString>>>()?;
     let stdin = File::open("/dev/null").call("open")?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).call("pipe2")?;
-    let program =
-        Program { path: &path, args: &args, env: &env, directory: None, stdin: stdin.as_fd(), output: writer.as_fd() };
+    let output = writer.as_fd();
+    let program = Program {
+        path: &path,
+        args: &args,
+        env: &env,
+        directory: None,
+        stdin: stdin.as_fd(),
+        stdout: output,
+        stderr: output,
+    };
     let child = program.spawn()?;
     drop(writer);
     let mut output = Vec::new();
