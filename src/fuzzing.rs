@@ -4,17 +4,38 @@
 //!
 //! An error is fine, and so is a result; a panic, an endless loop or more memory than there is is not.
 
+use std::os::fd::AsFd as _;
+
+use crate::cgroup::systemd::message::Message;
 use crate::cgroup::{Driver, Layout};
 use crate::container::record::Record;
 use crate::container::status::Stat;
 use crate::container::{ContainerId, CreateOptions, Rootless};
 use crate::error::Result;
 use crate::host::Host;
+use crate::image::{self, document};
 use crate::plan::Plan;
 use crate::seccomp::{self, Filter};
 use crate::spec::change::Change;
 use crate::sync;
-use crate::{mountinfo, namespace, process, spec, sys};
+use crate::{mountinfo, namespace, net_devices, process, spec, sys};
+
+/// A target's name, which is that of its corpus, and what it does with bytes.
+type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: &[Target] = &[
+    ("arguments", arguments),
+    ("bus", bus),
+    ("config", config),
+    ("filter", filter),
+    ("images", images),
+    ("layer", layer),
+    ("netlink", netlink),
+    ("passwd", passwd),
+    ("state", state),
+    ("tables", tables),
+    ("wire", wire),
+];
 
 /// config.json, up to a plan, on a host with cgroup v1 and on one with v2.
 pub fn config(data: &[u8]) {
@@ -78,6 +99,53 @@ pub fn filter(data: &[u8]) {
     }
 }
 
+/// An image's documents: index, manifest, configuration. What can be read is the same when it is read again.
+pub fn images(data: &[u8]) {
+    again::<image::Index>(data);
+    again::<image::Manifest>(data);
+    again::<image::Image>(data);
+    let _ = image::full_name(&String::from_utf8_lossy(data));
+}
+
+fn again<T: serde::Serialize + serde::de::DeserializeOwned>(data: &[u8]) {
+    let Ok(document) = document::parse::<T>(data) else { return };
+    let Ok(text) = serde_json::to_vec(&document) else { return };
+    let again = document::parse::<T>(&text).ok().and_then(|document| serde_json::to_vec(&document).ok());
+    assert!(again.is_some_and(|again| again == text));
+}
+
+/// A layer's tar, unpacked: nothing comes to be beside the layer, and all of it can be removed.
+pub fn layer(data: &[u8]) {
+    let name = format!("orlop-fuzz-{}-{:?}", std::process::id(), std::thread::current().id());
+    let scratch = std::env::temp_dir().join(name);
+    let unpacked = std::fs::create_dir_all(scratch.join("layer")).and_then(|()| {
+        let root = std::fs::File::open(scratch.join("layer"))?;
+        let _ = image::layer::Unpack::new(root.as_fd()).apply(data);
+        std::fs::read_dir(&scratch).map(Iterator::count)
+    });
+    assert!(unpacked.is_ok_and(|beside| beside == 1));
+    assert!(std::fs::remove_dir_all(&scratch).is_ok());
+}
+
+/// A message on the bus, whoever sent it, up to what is taken from its body.
+pub fn bus(data: &[u8]) {
+    let Some(prelude) = data.first_chunk() else { return };
+    if crate::cgroup::systemd::message::length(prelude) != Some(data.len()) {
+        return;
+    }
+    let Ok(message) = Message::parse(data.to_vec()) else { return };
+    let _ = message.role();
+    let _ = message.text();
+    let _ = message.body::<zbus::Variant<'_>>();
+    let _ = message.body::<(u32, zbus::OwnedObjectPath, String, String)>();
+}
+
+/// Answers of rtnetlink, up to devices and addresses.
+pub fn netlink(data: &[u8]) {
+    let Ok(messages) = sys::netlink::parse(data) else { return };
+    net_devices::read(&messages);
+}
+
 /// With the current directory as bundle: cargo's tests run where Cargo.toml is.
 pub(crate) fn compile(text: &[u8], host: &Host) -> Result<Plan> {
     let options = CreateOptions {
@@ -108,4 +176,25 @@ pub(crate) fn hosts() -> [Host; 2] {
         Host::fixture(Layout::fixture(&names.map(mount).concat(), "")),
         Host::fixture(Layout::fixture(v2, "0::/user.slice\n")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What fuzzing has found worth keeping: inputs that lead to different places, and former failures.
+    #[test]
+    fn the_corpus_is_replayed() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+        for (name, target) in TARGETS {
+            let inputs: Vec<_> = corpus.join(name).read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert!(!inputs.is_empty(), "{name}");
+            for input in inputs {
+                println!("{}", input.display());
+                target(&std::fs::read(&input).unwrap());
+            }
+        }
+    }
 }

@@ -199,6 +199,16 @@ fn gone(name: &str) -> Error {
     PROPERTY.invalid(format!("{name}: there is no such network device any more"))
 }
 
+/// Everything that is taken from the kernel's answers, of any of their devices.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read(messages: &[sys::netlink::Message]) {
+    for link in messages.iter().filter_map(Link::read) {
+        for address in messages.iter().filter_map(|message| Address::read(message, &link)) {
+            let _ = address.write(&link);
+        }
+    }
+}
+
 fn refused(error: sys::Error, name: &str) -> Error {
     match error.errno {
         // Loopback devices, bridges and others that belong to their namespace.

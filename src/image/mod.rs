@@ -22,7 +22,7 @@ pub(crate) mod export;
 pub(crate) mod gc;
 pub(crate) mod history;
 pub(crate) mod import;
-mod layer;
+pub(crate) mod layer;
 pub(crate) mod list;
 mod source;
 mod user;

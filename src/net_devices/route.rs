@@ -117,7 +117,7 @@ fn text(value: &[u8]) -> String {
 }
 
 impl Link {
-    fn read(message: &Message) -> Option<Self> {
+    pub(super) fn read(message: &Message) -> Option<Self> {
         let word = |at: usize| message.body.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
         let name = message.attributes(LINK).find(|(kind, _)| *kind == libc::IFLA_IFNAME)?.1;
         Some(Self { index: word(4)?.cast_signed(), name: text(name), is_up: word(8)? & libc::IFF_UP as u32 != 0 })
@@ -126,7 +126,7 @@ impl Link {
 
 impl Address {
     /// LNX-43: none that the kernel or a DHCP client would take back, and none of the link alone.
-    fn read(message: &Message, link: &Link) -> Option<Self> {
+    pub(super) fn read(message: &Message, link: &Link) -> Option<Self> {
         let [family, prefix, flags, scope, index @ ..] = message.body.get(..ADDRESS)? else { return None };
         let of = |kind| message.attributes(ADDRESS).find(|(found, _)| *found == kind).map(|(_, value)| value);
         let wide = of(libc::IFA_FLAGS).and_then(|value| value.try_into().ok()).map(u32::from_ne_bytes);
@@ -145,7 +145,7 @@ impl Address {
         })
     }
 
-    fn write(&self, link: &Link) -> Message {
+    pub(super) fn write(&self, link: &Link) -> Message {
         let mut fixed = [self.family, self.prefix, 0, libc::RT_SCOPE_UNIVERSE, 0, 0, 0, 0];
         fixed[4..].copy_from_slice(&link.index.to_ne_bytes());
         let mut message = Message::new(libc::RTM_NEWADDR, &fixed);

@@ -126,6 +126,13 @@ fn read_answers(mut bytes: &[u8], sequence: u32, answers: &mut Vec<Message>) -> 
     Ok(false)
 }
 
+/// A datagram without a request.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parse(bytes: &[u8]) -> nix::Result<Vec<Message>> {
+    let mut answers = Vec::new();
+    read_answers(bytes, 1, &mut answers).map(|_| answers)
+}
+
 /// For an answer that holds less than it should.
 pub(crate) fn malformed(call: &'static str) -> Error {
     Error { call, errno: Errno::EBADMSG }

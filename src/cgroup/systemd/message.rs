@@ -28,7 +28,7 @@ const DESTINATION: u8 = 6;
 const SIGNATURE: u8 = 8;
 
 /// What every header begins with, up to the length of the field list.
-pub(super) const PRELUDE: usize = 16;
+pub(crate) const PRELUDE: usize = 16;
 /// The specification's limit on a whole message.
 const LONGEST: usize = 128 << 20;
 
@@ -42,7 +42,7 @@ pub(super) struct Target {
 
 /// A message that was received.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(crate) struct Message {
     kind: u8,
     member: String,
     error: String,
@@ -53,7 +53,7 @@ pub(super) struct Message {
 
 /// What a message is to us.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Role<'a> {
+pub(crate) enum Role<'a> {
     Reply(u32),
     /// An error's name, such as `org.freedesktop.systemd1.UnitExists`.
     Error(u32, &'a str),
@@ -114,7 +114,7 @@ where
 }
 
 /// How long the whole message is that begins like this; `None` if it is not one we can read.
-pub(super) fn length(prelude: &[u8; PRELUDE]) -> Option<usize> {
+pub(crate) fn length(prelude: &[u8; PRELUDE]) -> Option<usize> {
     let number = |at: usize| -> Option<usize> {
         let bytes = prelude.get(at..at + 4)?.try_into().ok()?;
         usize::try_from(u32::from_le_bytes(bytes)).ok()
@@ -126,7 +126,7 @@ pub(super) fn length(prelude: &[u8; PRELUDE]) -> Option<usize> {
 
 impl Message {
     /// A whole message, as long as `length` says.
-    pub(super) fn parse(bytes: Vec<u8>) -> zbus::Result<Self> {
+    pub(crate) fn parse(bytes: Vec<u8>) -> zbus::Result<Self> {
         let data = Data::new(bytes, Context::new(LE, 0));
         let (header, used): (Header<Variant<'_>>, usize) = data.deserialize()?;
         let (_, kind, _, _, _, _, fields) = header;
@@ -152,7 +152,7 @@ impl Message {
         Ok(message)
     }
 
-    pub(super) fn role(&self) -> Role<'_> {
+    pub(crate) fn role(&self) -> Role<'_> {
         match (self.kind, self.reply_to) {
             (METHOD_RETURN, Some(serial)) => Role::Reply(serial),
             (ERROR, Some(serial)) => Role::Error(serial, &self.error),
@@ -162,7 +162,7 @@ impl Message {
     }
 
     /// The body as one value; several arguments are a tuple.
-    pub(super) fn body<'a, T>(&'a self) -> zbus::Result<T>
+    pub(crate) fn body<'a, T>(&'a self) -> zbus::Result<T>
     where
         T: serde::Deserialize<'a> + Type,
     {
@@ -174,7 +174,7 @@ impl Message {
     }
 
     /// What an error says beyond its name.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.body::<String>().unwrap_or_default()
     }
 }

@@ -9,7 +9,7 @@
 
 pub(crate) mod annotations;
 mod bus;
-mod message;
+pub(crate) mod message;
 mod properties;
 mod unit;
 
