@@ -79,7 +79,7 @@ impl Guard {
                 live::check_vacant(group)?;
             }
             match group.version {
-                Version::V1 => v1::prepare(plan, hierarchy, group.made > 0)?,
+                Version::V1 => v1::prepare(plan, hierarchy, group.made)?,
                 Version::V2 => v2::prepare(plan, hierarchy)?,
             }
         }

@@ -9,12 +9,23 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::path::PROPERTY;
+use super::systemd::Manager;
 use super::{Missing, Write, file, shrink};
 use crate::error::{For as _, Result};
 
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     done: Vec<Former>,
+    told: Option<Told>,
+}
+
+/// Whom new values were told, and the former ones.
+#[derive(Debug)]
+struct Told {
+    manager: Manager,
+    unit: String,
+    former: Vec<Write>,
 }
 
 /// What a file said, in the form that it takes.
@@ -38,9 +49,26 @@ impl Journal {
         refused.into_iter().try_for_each(|(dir, write)| self.put(dir, write))
     }
 
+    /// Has systemd know the new values, once the kernel has taken them.
+    pub(super) fn tell(&mut self, manager: Manager, unit: &str, writes: &[Write]) -> Result<()> {
+        manager.update(unit, writes)?;
+        self.told = Some(Told { manager, unit: unit.to_owned(), former: self.former() });
+        Ok(())
+    }
+
+    /// What the files said before; of two values of one file the first.
+    fn former(&self) -> Vec<Write> {
+        let writes = |former: &Former| {
+            let file = former.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            former.lines.iter().map(|line| Write::new(file.clone(), line, PROPERTY)).collect::<Vec<_>>()
+        };
+        self.done.iter().rev().flat_map(writes).collect()
+    }
+
     /// The update is complete: the values stay.
     pub(crate) fn keep(mut self) {
         self.done.clear();
+        self.told = None;
     }
 
     fn put(&mut self, dir: &Path, write: &Write) -> Result<()> {
@@ -65,11 +93,15 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
+        let warn =
+            |done: Result<()>| done.unwrap_or_else(|error| log::warn!("while an update was taken back: {error}"));
+        // systemd writes what it is told as well, and rounds a quota: the exact values come last.
+        if let Some(Told { manager, unit, former }) = self.told.take() {
+            warn(manager.update(&unit, &former));
+        }
         for former in self.done.drain(..).rev() {
             for line in former.lines {
-                if let Err(error) = file::write_path(&former.path, &line) {
-                    log::warn!("while an update was taken back: {error}");
-                }
+                warn(file::write_path(&former.path, &line));
             }
         }
     }

@@ -26,7 +26,7 @@ impl Cgroup {
         journal.apply(&placed)?;
         if let Some(unit) = &self.unit {
             // It writes what it is told as well, and rounds a quota: the exact values come last.
-            Manager::connect()?.update(unit, &writes)?;
+            journal.tell(Manager::connect()?, unit, &writes)?;
             journal.apply(&placed)?;
         }
         Ok(journal)

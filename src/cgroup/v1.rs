@@ -62,12 +62,28 @@ fn cpu(resources: &Resources, writes: &mut Vec<Write>) {
     resources::cpuset(cpu, writes);
 }
 
-/// What must be in place before anyone can join: a cpuset without cpus or memory nodes takes nobody
-/// in, and new ones are empty.
-pub(super) fn prepare(plan: &Plan, hierarchy: &Hierarchy, is_new: bool) -> Result<()> {
-    if !hierarchy.controls("cpuset") {
-        return Ok(());
+/// What must be in place before anyone can join. `made`: how many directories are new, from the
+/// container's upwards.
+pub(super) fn prepare(plan: &Plan, hierarchy: &Hierarchy, made: usize) -> Result<()> {
+    if hierarchy.controls("cpu") {
+        budget_parents(plan, &hierarchy.dir, made)?;
     }
+    if hierarchy.controls("cpuset") {
+        fill_cpuset(plan, hierarchy, made > 0)?;
+    }
+    Ok(())
+}
+
+/// A new cgroup has no realtime budget to give to those below it: new parents get the container's.
+fn budget_parents(plan: &Plan, dir: &Path, made: usize) -> Result<()> {
+    let mut parents: Vec<_> = dir.ancestors().take(made).skip(1).collect();
+    parents.reverse();
+    let budget = || plan.writes.iter().filter(|write| write.file.starts_with("cpu.rt_"));
+    parents.into_iter().try_for_each(|parent| resources::apply(parent, budget()))
+}
+
+/// A cpuset without cpus or memory nodes takes nobody in, and new ones are empty.
+fn fill_cpuset(plan: &Plan, hierarchy: &Hierarchy, is_new: bool) -> Result<()> {
     let parent = hierarchy.dir.parent().unwrap_or(&hierarchy.mountpoint);
     for name in ["cpuset.cpus", "cpuset.mems"] {
         // Also where the configuration has a list: it may hold no more than the parent's.

@@ -228,9 +228,15 @@ fn real_time() {
     if first_of("cpu", &["cpu.rt_runtime_us"]).is_none() {
         skip!("this kernel has no cpu.rt_runtime_us");
     }
-    let (bundle, _container) = sleeping(resources);
-    assert_eq!(read(&bundle.cgroup("cpu"), "cpu.rt_period_us"), "500000");
-    assert_eq!(read(&bundle.cgroup("cpu"), "cpu.rt_runtime_us"), "1000");
+    let mut bundle = Bundle::with_script("exec sleep 1000");
+    // A cgroup above that is new as well has nothing to give by itself.
+    for path in ["", "/a/b"] {
+        let path = format!("{}{path}", bundle.config["linux"]["cgroupsPath"].as_str().unwrap());
+        bundle.set("/linux/cgroupsPath", json!(path)).set("/linux/resources", resources.clone());
+        let _container = bundle.create();
+        assert_eq!(read(&bundle.cgroup("cpu"), "cpu.rt_period_us"), "500000", "{path}");
+        assert_eq!(read(&bundle.cgroup("cpu"), "cpu.rt_runtime_us"), "1000", "{path}");
+    }
 }
 
 /// LNX-82: the program sees the CPUs that it may use.

@@ -314,6 +314,33 @@ fn update() {
     }
 }
 
+/// An update that fails at its very end, when the new configuration is to be kept, is taken back: systemd
+/// knows the former limits, as do the files.
+#[test]
+fn an_update_taken_back() {
+    need_systemd!();
+    let mut bundle = bundle("exec sleep 1000");
+    let resources = json!({"memory": {"limit": 64 << 20}, "cpu": {"quota": 33_333, "period": 100_000}});
+    bundle.set("/linux/resources", resources);
+    let container = create(&bundle);
+    let config = bundle.scratch().state_root().join(&bundle.id).join("config.json");
+    let shown =
+        || ["MemoryMax", "TasksMax", "CPUQuotaPerSecUSec", "AllowedCPUs"].map(|name| show(&scope(&bundle), name));
+    let written =
+        || ["memory.max", "pids.max", "cpu.max", "cpuset.cpus"].map(|file| read(&directory(&container), file));
+    let before = (shown(), written());
+    // What something is mounted on cannot be replaced.
+    let on_itself = |command: &str, args: &[&str]| {
+        assert!(Command::new(command).args(args).arg(&config).stdin(Stdio::null()).status().unwrap().success());
+    };
+    on_itself("mount", &["--bind", config.to_str().unwrap()]);
+    let flags = ["--memory", "33554432", "--pids-limit", "9", "--cpu-quota", "50000", "--cpuset-cpus", "0"];
+    let output = container.command(&[&["update"], &flags[..], &[&container.id]].concat());
+    on_itself("umount", &[]);
+    output.failure(&["config.json", "renameat", "EBUSY"]);
+    assert_eq!((shown(), written()), before);
+}
+
 /// A scope that has failed keeps its name until somebody resets it: that is done.
 #[test]
 fn failed_unit_in_the_way() {

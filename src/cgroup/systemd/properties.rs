@@ -116,11 +116,11 @@ fn cpu_quota(value: &str) -> Option<Vec<Setting>> {
     Some(settings)
 }
 
-/// `0-2,8` as a bit for each number, lowest first.
+/// `0-2,8` as a bit for each number, lowest first. No number is no restriction.
 fn bits(list: &str) -> Option<Vec<u8>> {
     const MOST: usize = 1 << 16;
     let mut bytes = Vec::new();
-    for range in list.split(',').map(str::trim) {
+    for range in list.split_terminator(',').map(str::trim) {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
         if last >= MOST {
@@ -248,7 +248,8 @@ mod tests {
     fn lists_are_bits() {
         assert_eq!(bits("0-2,8").unwrap(), [0b111, 1]);
         assert_eq!(bits("3").unwrap(), [0b1000]);
-        for list in ["", "a", "1-", "-1", "99999999"] {
+        assert!(bits("").unwrap().is_empty());
+        for list in [",", "a", "1-", "-1", "99999999"] {
             assert_eq!(bits(list), None, "{list}");
         }
         assert_eq!(settings(250, &[("cpuset.cpus", "0,1")]), ["AllowedCPUs=[byte 0x03]"]);
