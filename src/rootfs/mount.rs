@@ -171,12 +171,18 @@ impl MountStep {
                 };
             }
         };
+        if let Some(covered) = existing.as_ref().filter(|_| self.idmap.is_some() && self.resembles_covered(kind)) {
+            let mode = sys::fd::fstat(covered.as_fd()).on(&self.dest)?.st_mode & 0o7777;
+            sys::path::chmodat(tree.as_fd(), c".", mode).on(&self.dest)?;
+        }
         let target = match existing {
             Some(target) => target,
             None => builder.root().ensure_dir(&self.dest, 0o755)?,
         };
         if self.options.copy_up {
             copyup::copy(target.as_fd(), tree.as_fd()).on(format_args!("{} (tmpcopyup)", self.dest))?;
+        }
+        if self.is_changed_late() {
             let read_only = self.attributes() & Attr::RDONLY;
             change(tree.as_fd(), Change { set: read_only, clear: Attr::empty() }, false).on(&self.dest)?;
         }
@@ -186,11 +192,20 @@ impl MountStep {
     /// A new file system, attached nowhere; like what it is going to cover, where that is known.
     fn make(&self, kind: &CStr, source: Option<&CStr>, covered: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
         let context = api::fsopen(kind).on(format_args!("{} (type {})", self.dest, kind.to_string_lossy()))?;
-        // A copy has to be made before its mount is read-only.
-        let late = if self.options.copy_up { Attr::RDONLY } else { Attr::empty() };
+        let late = if self.is_changed_late() { Attr::RDONLY } else { Attr::empty() };
         self.configure(context.as_fd(), kind, source, covered)
             .and_then(|()| api::fsmount(context.as_fd(), self.attributes() - late))
             .map_err(|error| explain(context.as_fd(), error, &self.dest, kind))
+    }
+
+    /// A copy has to be made, and a mode be set, before the mount is read-only.
+    fn is_changed_late(&self) -> bool {
+        self.options.copy_up || self.idmap.is_some()
+    }
+
+    /// Without a mode of its own a tmpfs looks like the directory it covers, as with runc.
+    fn resembles_covered(&self, kind: &CStr) -> bool {
+        kind == c"tmpfs" && !self.options.has_data("mode")
     }
 
     fn attributes(&self) -> Attr {
@@ -214,11 +229,7 @@ impl MountStep {
         for data in &self.options.data {
             set(context, data)?;
         }
-        // Without a mode of its own a tmpfs looks like the directory it covers, as with runc.
-        if kind == c"tmpfs"
-            && !self.options.has_data("mode")
-            && let Some(existing) = existing
-        {
+        if let Some(existing) = existing.filter(|_| self.resembles_covered(kind)) {
             let mode = sys::c_string(format!("{:o}", sys::fd::fstat(existing)?.st_mode & 0o7777))?;
             api::fsconfig_set(context, c"mode", Some(&mode))?;
         }

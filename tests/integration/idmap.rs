@@ -1,7 +1,7 @@
 //! Idmapped mounts: options idmap and ridmap, mounts[].uidMappings and gidMappings (config.md).
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
 use nix::mount::MsFlags;
@@ -127,6 +127,18 @@ fn idmapped_tmpfs() {
     );
     bundle.capabilities(&["CAP_DAC_OVERRIDE"]);
     assert_eq!(bundle.output(), "2000:0:750\n0:0\n");
+}
+
+/// MNT-67: without a mode it looks like the directory that it covers, as any tmpfs; also if it is read-only.
+#[test]
+fn idmapped_tmpfs_has_the_mode_of_what_it_covers() {
+    for options in [&["idmap"][..], &["idmap", "ro"]] {
+        let mut bundle = Bundle::with_script("stat -c %a /data; touch /data/new 2>/dev/null; ls /data");
+        fs::create_dir(bundle.rootfs("data")).unwrap();
+        fs::set_permissions(bundle.rootfs("data"), fs::Permissions::from_mode(0o2711)).unwrap();
+        bundle.user_namespace(100_000, 65536).mount("/data", "tmpfs", "tmpfs", options);
+        assert_eq!(bundle.output(), if options.len() == 1 { "2711\nnew\n" } else { "2711\n" });
+    }
 }
 
 /// MNT-79: the same with the ids of the container's user namespace: made by root, it belongs to root inside.
