@@ -221,21 +221,6 @@ fn keyring() {
     assert_eq!(bundle.run_with(&["--no-new-keyring"]).success().stdout.trim(), host);
 }
 
-/// CFG-24, CFG-36: a profile of a security module that this machine does not have is refused.
-#[test]
-fn security_modules() {
-    let mut bundle = Bundle::new();
-    if !fs::exists("/sys/kernel/security/apparmor").unwrap() {
-        bundle.set("/process/apparmorProfile", json!("no-such-profile"));
-        bundle.refused(&["process.apparmorProfile"]);
-        bundle.remove("/process/apparmorProfile");
-    }
-    if !fs::exists("/sys/fs/selinux").unwrap() {
-        bundle.set("/process/selinuxLabel", json!("system_u:system_r:container_t:s0"));
-        bundle.refused(&["process.selinuxLabel"]);
-    }
-}
-
 /// Whatever state the caller is in, the container runs, hooks too, and its status is known.
 #[test]
 fn odd_callers() {
