@@ -71,8 +71,9 @@ validate: build packages-run ## the validation suite of opencontainers/runtime-t
 bench: build ## instructions, system calls, memory and time beside runc and crun
 	integration/bench/run $(abspath $(ORLOP))
 
-conformance: ## docs/conformance.md, from the comments of the tests
+conformance: ## docs/conformance.md, from the comments of the tests; docs/errors.md, from those of the source
 	integration/conformance/generate
+	integration/errors/generate
 
 fmt: ## formats the source
 	$(CARGO) fmt
@@ -81,6 +82,7 @@ lint: packages-build ## what .ci/run insists on
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	integration/conformance/generate --check
+	integration/errors/generate --check
 
 install: ## installs what `make build` built: make install [PREFIX=/usr/local] [DESTDIR=]
 	@test -x $(ORLOP) || { echo "make install: there is no $(ORLOP), run make build first"; exit 1; }

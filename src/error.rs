@@ -5,11 +5,17 @@
 //! Texts here are read by people and matched by engines (podman and containerd look for phrases
 //! such as "does not exist"), so errno meanings are in lower case, as runc prints them.
 
+pub(crate) mod code;
+pub(crate) mod report;
+
 use std::fmt::{self, Display};
 
 use nix::errno::Errno;
 
+use crate::phase::{self, Phase};
 use crate::sys;
+use code::Code;
+use report::Report;
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
@@ -66,10 +72,22 @@ impl Display for Property {
     }
 }
 
-/// What went wrong. Boxed: two words on the good path.
-#[derive(thiserror::Error)]
-#[error(transparent)]
-pub(crate) struct Error(Box<Kind>);
+/// What went wrong. Boxed: one word on the good path.
+pub(crate) struct Error(Box<Inner>);
+
+struct Inner {
+    kind: Kind,
+    /// When it went wrong.
+    phase: Phase,
+    /// More exact than what the kind says.
+    code: Option<Code>,
+    /// The kernel's own words.
+    kernel: Option<String>,
+    /// What the cause may be, or what to do about it.
+    hint: Option<String>,
+    /// The larger thing that it is a part of.
+    place: Option<String>,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Kind {
@@ -88,9 +106,9 @@ pub(crate) enum Kind {
     /// A hook that failed.
     #[error("{property} ({path}): {reason}")]
     Hook { property: Property, path: String, reason: String },
-    /// Init's own error, told to the parent before init died (`sync::Report`).
-    #[error("{text}")]
-    Init { text: String, hook: bool },
+    /// Init's own error, told to the parent before init died.
+    #[error("{}", .0.message)]
+    Init(Box<Report>),
     /// Anything whose text says it all: wrong usage, unreadable JSON, an unknown signal.
     #[error("{0}")]
     Other(String),
@@ -139,13 +157,47 @@ impl Error {
         Kind::State { id: id.to_string(), problem: problem.into() }.into()
     }
 
+    pub(crate) fn no_such_container(id: impl Display) -> Self {
+        Self::state(id, "container does not exist").code_is(Code::ContainerNotFound)
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
-        &self.0
+        &self.0.kind
+    }
+
+    pub(crate) fn code(&self) -> Code {
+        self.0.code.unwrap_or_else(|| match self.kind() {
+            Kind::Config { .. } => Code::ConfigInvalid,
+            Kind::Unsupported { .. } => Code::Unsupported,
+            Kind::Sys { errno, .. } => Code::of_errno(*errno),
+            Kind::State { .. } => Code::ContainerStatus,
+            Kind::Hook { .. } => Code::HookFailed,
+            Kind::Init(report) => report.code,
+            Kind::Other(_) => Code::Failed,
+        })
+    }
+
+    /// Gives it a code that says more than its kind.
+    pub(crate) fn code_is(mut self, code: Code) -> Self {
+        self.0.code = Some(code);
+        self
+    }
+
+    /// Adds what the kernel says of it.
+    pub(crate) fn kernel(mut self, text: impl Into<String>) -> Self {
+        self.0.kernel = Some(text.into());
+        self
+    }
+
+    /// Adds what may be the cause, or a way out. Not in words that engines look for (`docs/engines.md`).
+    pub(crate) fn hint(mut self, text: impl Into<String>) -> Self {
+        self.0.hint = Some(text.into());
+        self
     }
 
     /// Whether a hook failed: then the container is destroyed (runtime.md#lifecycle).
     pub(crate) fn is_hook(&self) -> bool {
-        matches!(self.kind(), Kind::Hook { .. } | Kind::Init { hook: true, .. })
+        self.code().is_hook()
     }
 
     /// The errno behind a failed system call.
@@ -157,28 +209,51 @@ impl Error {
     }
 
     /// The same error, as one of something larger.
-    pub(crate) fn within(self, place: impl Display) -> Self {
-        Self::other(format!("{place}: {self}"))
+    pub(crate) fn within(mut self, place: impl Display) -> Self {
+        self.0.place = Some(match self.0.place {
+            Some(inner) => format!("{place}: {inner}"),
+            None => place.to_string(),
+        });
+        self
     }
 
     /// Names the property that was being applied, unless a more exact one is named already.
     pub(crate) fn property(mut self, name: Property) -> Self {
-        if let Kind::Sys { property: property @ None, .. } = self.0.as_mut() {
+        if let Kind::Sys { property: property @ None, .. } = &mut self.0.kind {
             *property = Some(name);
         }
         self
     }
 }
 
+/// One line: `mounts[4]: /data: fsconfig: EINVAL: invalid argument (kernel: ...); hint: ...`
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, kernel, hint, place, .. } = self.0.as_ref();
+        if let Some(place) = place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{kind}")?;
+        if let Some(kernel) = kernel {
+            write!(f, " (kernel: {kernel})")?;
+        }
+        match hint {
+            Some(hint) => write!(f, "; hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(self.kind(), f)
     }
 }
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
-        Self(Box::new(kind))
+        let phase = phase::current();
+        Self(Box::new(Inner { kind, phase, code: None, kernel: None, hint: None, place: None }))
     }
 }
 

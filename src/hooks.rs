@@ -20,15 +20,17 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::uio::pwrite;
 use nix::sys::wait::WaitStatus;
-use nix::unistd::{pipe2, read};
+use nix::unistd::{AccessFlags, pipe2, read};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{self, Meaning, Property, Result};
+use crate::error::code::Code;
+use crate::error::{self, Error, For as _, Meaning, On as _, Property, Result};
 use crate::spec::config;
 use crate::spec::map::Map;
 use crate::sys;
 use crate::sys::Call as _;
 use crate::sys::spawn::{Child, Program};
+use crate::timings;
 
 pub(crate) use output::{Output, STDERR, STDOUT, Streams};
 
@@ -117,6 +119,23 @@ fn any(kinds: [&Vec<Hook>; 3]) -> bool {
     kinds.into_iter().any(|hooks| !hooks.is_empty())
 }
 
+impl Hooks {
+    /// Those that are programs of the host.
+    pub(crate) fn of_host(&self) -> impl Iterator<Item = &Hook> {
+        let lists = [&self.prestart, &self.create_runtime, &self.create_container, &self.poststart, &self.poststop];
+        lists.into_iter().flatten()
+    }
+}
+
+/// `/usr/bin/hook add (timeout 5 s)`, for `explain`.
+impl Display for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        self.args.iter().skip(1).try_for_each(|arg| write!(f, " {arg}"))?;
+        self.timeout.map_or(Ok(()), |seconds| write!(f, " (timeout {seconds} s)"))
+    }
+}
+
 /// What the hooks that run at one moment share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment<'a> {
@@ -190,10 +209,26 @@ impl Hook {
         Ok(Self { kind, index, path: path.clone(), args, env, timeout })
     }
 
+    /// Whether there is a program that could be executed.
+    pub(crate) fn check(&self) -> Result<()> {
+        let executable = nix::unistd::access(&self.path, AccessFlags::X_OK).call("access");
+        executable.on(self.path.display()).property(self.property().field("path"))
+    }
+
+    pub(crate) const fn property(&self) -> Property {
+        Property::at(self.kind.property(), self.index)
+    }
+
     fn run(&self, moment: &Moment<'_>) -> Result<()> {
         let started = Instant::now();
+        let span = timings::begin();
         let mut output = Tail::default();
-        let problem = match self.execute(moment, &mut output) {
+        let ended = self.execute(moment, &mut output, timings::traceparent(span.as_ref()));
+        if let Some(span) = span {
+            span.end(&format!("{} {}", self.property(), self.path.display()));
+        }
+        let code = if matches!(ended, Ok(End::TimedOut(_))) { Code::HookTimeout } else { Code::HookFailed };
+        let problem = match ended {
             Ok(End::Exited(WaitStatus::Exited(_, 0))) => None,
             Ok(End::Exited(WaitStatus::Exited(_, status))) => Some(format!("exited with status {status}")),
             Ok(End::Exited(WaitStatus::Signaled(_, signal, _))) => Some(format!("killed by {signal}")),
@@ -201,18 +236,19 @@ impl Hook {
             Ok(End::TimedOut(limit)) => Some(format!("killed after its timeout of {} s", limit.as_secs())),
             Err(error) => Some(format!("{}: {}", error.call, Meaning(error.errno))),
         };
-        let property = Property::at(self.kind.property(), self.index);
+        let property = self.property();
         log::debug!("{property} ({}): ran for {} ms{output}", self.path.display(), started.elapsed().as_millis());
         match problem {
             None => Ok(()),
             Some(problem) => {
                 let reason = format!("{problem}{output}");
-                Err(error::Kind::Hook { property, path: self.path.display().to_string(), reason }.into())
+                let kind = error::Kind::Hook { property, path: self.path.display().to_string(), reason };
+                Err(Error::from(kind).code_is(code))
             }
         }
     }
 
-    fn execute(&self, moment: &Moment<'_>, output: &mut Tail) -> sys::Result<End> {
+    fn execute(&self, moment: &Moment<'_>, output: &mut Tail, trace: Option<String>) -> sys::Result<End> {
         let stdin = stdin_with(moment.state)?;
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).call("pipe2")?;
         nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).call("fcntl")?;
@@ -221,7 +257,12 @@ impl Hook {
             true => vec![path.clone()],
             false => c_strings(&self.args)?,
         };
-        let env = self.env(moment)?;
+        let mut env = self.env(moment)?;
+        // Not for the image's programs, to which it is nobody's business.
+        if let Some(trace) = trace.filter(|_| moment.env.is_none() && !self.has_variable(b"TRACEPARENT=")) {
+            env.retain(|variable| !variable.to_bytes().starts_with(b"TRACEPARENT="));
+            env.push(sys::c_string(format!("TRACEPARENT={trace}"))?);
+        }
         let directory = moment.directory.map(sys::c_path).transpose()?;
         let program = Program {
             path: &path,
@@ -236,6 +277,10 @@ impl Hook {
         // Only the hook holds the other end now: end-of-file means that nobody can print any more.
         drop(writer);
         attend(child, self.timeout.map(Duration::from_secs), &reader, output)
+    }
+
+    fn has_variable(&self, prefix: &[u8]) -> bool {
+        self.env.iter().flatten().any(|variable| variable.as_bytes().starts_with(prefix))
     }
 
     fn env(&self, moment: &Moment<'_>) -> sys::Result<Vec<CString>> {

@@ -6,7 +6,9 @@ mod cgroup;
 mod cli;
 mod clock;
 mod container;
+mod doctor;
 mod error;
+mod explain;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -20,6 +22,7 @@ mod memory_policy;
 mod mountinfo;
 mod namespace;
 mod net_devices;
+mod phase;
 mod plan;
 mod process;
 mod rootfs;
@@ -30,7 +33,9 @@ mod sync;
 mod sys;
 mod sysctl;
 mod terminal;
+mod timings;
 mod tree;
+mod validate;
 
 /// Runs the command that the arguments name and returns the exit code.
 #[must_use]

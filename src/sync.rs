@@ -43,6 +43,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use crate::error::report::Report;
 use crate::error::{Error, Kind, On as _, Result};
 use crate::sys::{self, socket};
 
@@ -78,9 +79,8 @@ pub(crate) enum FromInit {
     Loading = b'l',
     /// From the relay, with init's pid and pidfd.
     Relayed = b'p',
+    /// With a `Report`.
     Failed = b'!',
-    /// `Failed`, because of a hook.
-    HookFailed = b'?',
 }
 
 /// Which of the optional messages this container needs.
@@ -158,11 +158,8 @@ impl Channel {
 
     /// Init: why it gives up. Nothing can be done if nobody listens any more.
     pub(crate) fn fail(&self, error: &Error) {
-        let mut text = error.to_string();
-        text.truncate((0..=text.len().min(LONGEST - 1)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
-        let tag = if error.is_hook() { FromInit::HookFailed } else { FromInit::Failed };
-        let mut message = vec![tag as u8];
-        message.extend_from_slice(text.as_bytes());
+        let mut message = vec![FromInit::Failed as u8];
+        message.extend(Report::of(error).to_bytes(LONGEST - 1));
         let _ = socket::send(self.fd(), &message, &[]);
     }
 
@@ -213,13 +210,11 @@ impl Channel {
 }
 
 /// What the other side failed with.
-fn failure(tag: u8, text: &[u8]) -> Error {
-    for (message, hook) in [(FromInit::Failed, false), (FromInit::HookFailed, true)] {
-        if tag == message as u8 {
-            return Kind::Init { text: String::from_utf8_lossy(text).into_owned(), hook }.into();
-        }
+fn failure(tag: u8, report: &[u8]) -> Error {
+    match Report::from_bytes(report).filter(|_| tag == FromInit::Failed as u8) {
+        Some(report) => Kind::Init(Box::new(report)).into(),
+        None => Error::other("init sent an unknown message"),
     }
-    Error::other("init sent an unknown message")
 }
 
 #[cfg(test)]
@@ -263,6 +258,6 @@ mod tests {
         init.fail(&Error::other("mounts[1]: no"));
         assert_eq!(parent.next().unwrap_err().to_string(), "mounts[1]: no");
         init.fail(&Error::other("ä".repeat(LONGEST)));
-        assert!(parent.next().unwrap_err().to_string().len() >= LONGEST - 3);
+        assert!(parent.next().unwrap_err().to_string().len() >= LONGEST - 20);
     }
 }

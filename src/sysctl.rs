@@ -6,6 +6,7 @@
 //! change the host. Values go through a procfs that nobody can mount over (CVE-2025-52881).
 
 use std::ffi::CString;
+use std::fmt::{self, Display};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use nix::fcntl::{OFlag, ResolveFlag};
@@ -25,6 +26,13 @@ pub(crate) struct Step {
     /// Below the root of a procfs: `sys/net/ipv4/ip_forward`.
     path: CString,
     value: String,
+}
+
+/// For `explain`.
+impl Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "write /proc/{}: {}", self.path.to_string_lossy(), self.value)
+    }
 }
 
 pub(crate) fn compile(config: &Config, namespaces: &Namespaces) -> Result<Vec<Step>> {

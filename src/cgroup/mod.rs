@@ -15,6 +15,7 @@ mod block_io;
 mod devices;
 mod driver;
 mod entrance;
+mod explain;
 mod file;
 mod freezer;
 mod guard;

@@ -10,6 +10,7 @@ use super::path::PROPERTY;
 use super::resources::LIMIT;
 use super::{Group, Version, file};
 use crate::error::Error;
+use crate::error::code::Code;
 
 /// What v1 says for "no limit" is the largest number of whole pages.
 const UNLIMITED: u64 = i64::MAX as u64 - (1 << 20);
@@ -28,6 +29,7 @@ pub(super) fn explain(memory: Option<&Group>, error: Error) -> Error {
         Some(limit) => LIMIT.invalid(format!("too small: within {limit} bytes {found}: {error}")),
         None => PROPERTY.invalid(format!("a cgroup above has too little memory: {found}: {error}")),
     }
+    .code_is(Code::MemoryLimit)
 }
 
 struct Counters {

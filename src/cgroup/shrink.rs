@@ -11,6 +11,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::{Write, file};
+use crate::error::code::Code;
 use crate::error::{Error, For as _, Result};
 
 /// Rounds of reclaim; the kernel itself tries sixteen times in each.
@@ -68,10 +69,9 @@ pub(super) fn explain(dir: &Path, write: &Write, error: Error) -> Error {
 
 /// In runc's words, which engines show.
 fn refusal(write: &Write, limit: u64, current: u64) -> Error {
-    write.property.invalid(format!(
-        "unable to set memory limit to {limit} (current usage: {current}): {} is left as it was",
-        write.file
-    ))
+    let reason =
+        format!("unable to set memory limit to {limit} (current usage: {current}): {} is left as it was", write.file);
+    write.property.invalid(reason).code_is(Code::MemoryInUse)
 }
 
 fn usage(dir: &Path, name: &str) -> Result<u64> {

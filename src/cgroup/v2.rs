@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::resources::{self, given};
 use super::{Hierarchy, Plan, Write, file};
+use crate::error::code::Code;
 use crate::error::{Error, Meaning, Property, Result};
 use crate::spec::config::Resources;
 
@@ -165,7 +166,14 @@ fn missing(write: &Write, controller: &str, refusals: &[Refusal]) -> Error {
             format!("which {file} refuses to pass down: {}{hint}", Meaning(*errno))
         }
     };
-    write.property.unsupported(format!("{} needs the {controller} controller, {why}", write.file))
+    let error = write.property.unsupported(format!("{} needs the {controller} controller, {why}", write.file));
+    let error = error.code_is(Code::CgroupController);
+    match refusals.iter().any(|refusal| matches!(refusal.errno, Errno::EACCES | Errno::EPERM)) {
+        true => {
+            error.hint(format!("with systemd, `Delegate=` of user@.service and of its slices must name {controller}"))
+        }
+        false => error,
+    }
 }
 
 fn words(dir: &Path, name: &str) -> Result<Vec<String>> {

@@ -19,6 +19,11 @@ pub(super) fn path(name: &'static str) -> Arg {
     option(name, "PATH").value_parser(value_parser!(PathBuf))
 }
 
+/// Of every command, before its name or after it.
+pub(super) fn timings() -> Arg {
+    path("timings").global(true).help("File for the times of all phases, as Chrome trace events; - for a chart")
+}
+
 pub(super) fn switch(name: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue)
 }

@@ -12,8 +12,10 @@ mod checkpoint;
 mod create;
 mod dashes;
 mod delete;
+mod doctor;
 mod events;
 mod exec;
+mod explain;
 mod features;
 mod image;
 mod kill;
@@ -25,6 +27,7 @@ mod spec;
 mod start;
 mod state;
 mod update;
+mod validate;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
@@ -37,10 +40,12 @@ use serde::Serialize;
 
 use crate::cgroup::Driver;
 use crate::container::Rootless;
+use crate::error::code::Code;
 use crate::error::{Error, On as _, Result};
 use crate::host;
 use crate::log::{self as output, Format};
 use crate::sys::Call as _;
+use crate::timings;
 use args::{boolean, option, path, string, switch};
 
 /// Exit code of every failure, as runc's.
@@ -80,6 +85,9 @@ const COMMANDS: &[Entry] = &[
     update::ENTRY,
     spec::ENTRY,
     features::ENTRY,
+    validate::ENTRY,
+    explain::ENTRY,
+    doctor::ENTRY,
     image::ENTRY,
     bundle::ENTRY,
 ];
@@ -93,10 +101,14 @@ pub(crate) fn main() -> i32 {
         Err(error) if error.kind() == ErrorKind::DisplayHelp => print(&error.to_string()).map(|()| 0),
         Err(error) => Err(usage(&error, &arguments)),
     };
-    result.unwrap_or_else(|error| {
+    let status = result.unwrap_or_else(|error| {
         output::fatal(&error);
         FAILURE
-    })
+    });
+    if let Err(error) = timings::finish() {
+        log::warn!("--timings: {error}");
+    }
+    status
 }
 
 fn command() -> Command {
@@ -118,6 +130,7 @@ fn command() -> Command {
             option("rootless", "WHEN")
                 .value_parser(["auto", "true", "false"])
                 .help("Do without cgroups that may not be used [default: auto]"),
+            args::timings(),
             switch("version").short('v').help("Print version"),
         ]);
     COMMANDS.iter().fold(command, |command, entry| {
@@ -128,7 +141,7 @@ fn command() -> Command {
 /// The command of this name, if what follows its container is for another program.
 fn passing_on(name: &OsStr) -> Option<Command> {
     let entry = [exec::ENTRY, ps::ENTRY].into_iter().find(|entry| name == entry.name)?;
-    Some((entry.args)(Command::new(entry.name)))
+    Some((entry.args)(Command::new(entry.name)).arg(args::timings()))
 }
 
 fn dispatch(matches: &ArgMatches) -> Result<i32> {
@@ -137,8 +150,11 @@ fn dispatch(matches: &ArgMatches) -> Result<i32> {
         return print(&version()).map(|()| 0);
     }
     let Some((name, matches_of_command)) = matches.subcommand() else {
-        return Err(Error::other("a command is missing: `orlop --help` lists them"));
+        return Err(Error::other("a command is missing: `orlop --help` lists them").code_is(Code::Usage));
     };
+    if let Some(target) = timings_target(matches) {
+        timings::start(&target, name)?;
+    }
     let global = Global {
         root: root(matches)?,
         rootless: match string(matches, "rootless") {
@@ -152,6 +168,12 @@ fn dispatch(matches: &ArgMatches) -> Result<i32> {
         Some(entry) => (entry.run)(&global, matches_of_command),
         None => Err(Error::other(format!("unknown command {name:?}"))),
     }
+}
+
+/// `--timings`, else `ORLOP_TIMINGS`.
+fn timings_target(matches: &ArgMatches) -> Option<PathBuf> {
+    let given = args::path_of(matches, "timings").map(PathBuf::from);
+    given.or_else(|| std::env::var_os("ORLOP_TIMINGS").map(PathBuf::from)).filter(|path| !path.as_os_str().is_empty())
 }
 
 fn is_called_root() -> bool {
@@ -211,7 +233,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Error {
     if let Ok(matches) = command().ignore_errors(true).try_get_matches_from(arguments) {
         let _ = init_log(&matches);
     }
-    Error::other(args::one_line(&error.to_string()))
+    Error::other(args::one_line(&error.to_string())).code_is(Code::Usage)
 }
 
 /// Prints a command's result. Rust's own `main` would flush buffers at the end; ours does not.

@@ -13,6 +13,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::notify_socket::Proxy;
 use crate::error::{On as _, Result};
+use crate::phase::{self, Phase};
 use crate::sys::{self, Call as _, pidfd, signal, wait};
 use crate::terminal::relay::Relay;
 
@@ -48,6 +49,7 @@ impl<'a> Attendant<'a> {
 
     /// To the end of the process: its exit status, 128 + n if signal n ended it.
     pub(super) fn attend(mut self) -> Result<i32> {
+        phase::enter(Phase::Running);
         let code = self.wait()?;
         if let Some(relay) = self.relay {
             relay.finish()?;

@@ -13,6 +13,7 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
 use crate::cgroup;
+use crate::error::code::Code;
 use crate::error::{Error, For as _, On as _, Property, Result};
 use crate::hooks::{self, Hooks, Moment, Streams};
 use crate::host::Host;
@@ -21,6 +22,7 @@ use crate::intel_rdt;
 use crate::namespace::Joined;
 use crate::namespace::enter::{Detour, Launch};
 use crate::net_devices;
+use crate::phase::{self, Phase};
 use crate::plan::Plan;
 use crate::rootfs::overlay::Layers;
 use crate::spec;
@@ -44,11 +46,14 @@ pub(crate) struct Created {
 }
 
 pub(crate) fn create(options: &CreateOptions) -> Result<Created> {
+    phase::enter(Phase::Configuration);
     let host = Host::new();
     let text = spec::read(&options.bundle)?;
     let config = spec::parse(&text)?;
     let mut plan = Plan::compile(&config, &host, options)?;
+    phase::enter(Phase::Preparation);
     let mut prepared = Prepared::open(&plan, &host, options)?;
+    phase::enter(Phase::State);
     let record = Record::intent(&config, &plan, options);
     let dir = StateDir::claim(&options.root, &options.id, &record)?;
     dir.save_config(&text)?;
@@ -109,11 +114,14 @@ struct Creation<'a> {
 
 impl Creation<'_> {
     fn build(&mut self, mut dir: StateDir, prepared: Prepared, options: &CreateOptions) -> Result<Created> {
+        phase::enter(Phase::Cgroup);
         let mut cgroup = self.plan.cgroup.create(options.rootless)?;
         let listener = socket::listen(dir.fd(), START_SOCKET).on(START_SOCKET)?;
         let Prepared { rootfs, joined, sources, console, hook_output } = prepared;
+        phase::enter(Phase::Layers);
         let (made, layers) = layers::Guard::make(self.plan, &dir, self.plan.opens_for_init(self.host), &joined)?;
         let rootfs = rootfs.map_or_else(|| self.plan.rootfs.root.open(), Ok)?;
+        phase::enter(Phase::Clone);
         let (state_dir, console_for_init) = (dir.fd(), console.as_ref());
         let launch = Launching {
             creation: self,
@@ -130,6 +138,7 @@ impl Creation<'_> {
         let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
         let served = self.serve(&mut init, &channel, &mut cgroup, rendezvous, &hook_output);
         let devices = served.map_err(|error| cgroup.explain(error))?;
+        phase::enter(Phase::Commit);
         let classes = self.plan.intel_rdt.as_ref().map(intel_rdt::Plan::make).transpose()?;
         if let Some(classes) = &classes {
             classes.join(init.pid)?;
@@ -166,6 +175,7 @@ impl Creation<'_> {
         hook_output: &Streams,
     ) -> Result<Option<net_devices::Moved>> {
         let plan = self.plan;
+        phase::enter(Phase::Limits);
         if plan.namespaces.makes(CloneFlags::CLONE_NEWUSER) {
             plan.namespaces.ids.apply(self.host, init.pid)?;
         }
@@ -186,8 +196,10 @@ impl Creation<'_> {
         }
         let devices = needs.devices.then(|| self.move_devices(init, channel)).transpose()?;
         self.hooks_reached = needs.hooks || !plan.hooks.create_container.is_empty();
+        phase::enter(Phase::Waiting);
         if needs.hooks {
             init.expect(channel, FromInit::RootfsBuilt)?;
+            phase::enter(Phase::Hooks);
             // By runtime.md's numbers (`created` is "after step 2", prestart is step 3) and by the
             // validation suite, prestart hooks see what they saw when they were part of start.
             for (hooks, status) in
@@ -199,12 +211,14 @@ impl Creation<'_> {
             channel.tell(ToInit::HooksDone, &[])?;
         }
         if let Some(seccomp) = plan.seccomp.as_ref().filter(|_| needs.filter) {
+            phase::enter(Phase::Filter);
             let filter = seccomp.build()?.to_bytes();
             channel.tell(
                 ToInit::Filter,
                 &[sys::fd::memory(c"filter", &filter).property(Property::of("linux.seccomp"))?],
             )?;
         }
+        phase::enter(Phase::Waiting);
         init.expect(channel, FromInit::Ready)?;
         // In its cgroups, which may have a say in it, and with nothing slow left to do.
         plan.process.as_ref().map_or(Ok(()), |process| process.prioritise(init.pid.as_raw()))?;
@@ -213,6 +227,7 @@ impl Creation<'_> {
 
     /// Once init is in its network namespace.
     fn move_devices(&self, init: &mut InitGuard, channel: &Channel) -> Result<net_devices::Moved> {
+        phase::enter(Phase::Devices);
         let namespace = init.expect(channel, FromInit::Networked)?.pop();
         let namespace = namespace.ok_or_else(|| Error::other("init sent no network namespace"))?;
         let devices = self.plan.net_devices.apply(namespace)?;
@@ -348,15 +363,18 @@ impl InitGuard {
     }
 
     fn cause_of_death(&mut self) -> Error {
-        Error::other(match self.reap() {
+        let text = match self.reap() {
             Ok(WaitStatus::Signaled(_, signal, _)) => {
-                format!("the container's process was killed by {signal} before it was ready")
+                let whose =
+                    if signal == Signal::SIGSYS { ", by a seccomp filter that orlop was started under" } else { "" };
+                format!("the container's process was killed by {signal}{whose} before it was ready")
             }
             Ok(WaitStatus::Exited(_, code)) => {
                 format!("the container's process exited with status {code} before it was ready")
             }
             _ => "the container's process died before it was ready".to_owned(),
-        })
+        };
+        Error::other(text).code_is(Code::InitDied)
     }
 
     fn reap(&mut self) -> nix::Result<WaitStatus> {

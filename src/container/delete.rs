@@ -18,6 +18,7 @@ use crate::cgroup::Cgroup;
 use crate::error::{Error, On as _, Result};
 use crate::hooks::{self, Moment};
 use crate::intel_rdt;
+use crate::phase::{self, Phase};
 use crate::sys::pidfd;
 
 /// How long a killed process may take to go: one that is in the kernel dies when it comes back.
@@ -30,7 +31,7 @@ pub(crate) fn delete(root: &Path, id: &ContainerId, force: bool) -> Result<()> {
         Some(container) => remove(container, force),
         // The traces of a create that was killed before it began, or of a delete at its end.
         None if force => remove_traces(root, id),
-        None => Err(Error::state(id, "container does not exist")),
+        None => Err(Error::no_such_container(id)),
     }
 }
 
@@ -48,7 +49,7 @@ fn remove(mut container: Container, force: bool) -> Result<()> {
     match container.dir.load()? {
         Some(record) => container.record = record,
         None if force => return Ok(()),
-        None => return Err(Error::state(&container.record.id, "container does not exist")),
+        None => return Err(Error::no_such_container(&container.record.id)),
     }
     refuse_unless_stopped(&container, force)?;
     container.undo_create()
@@ -76,6 +77,7 @@ impl Container {
 
     /// The caller holds the lock, and has seen the record since.
     fn undo_create(&self) -> Result<()> {
+        phase::enter(Phase::Delete);
         let cgroup = Cgroup::open(&self.record.cgroup);
         self.end(&cgroup)?;
         self.dir.unlink(START_SOCKET)?;

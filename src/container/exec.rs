@@ -23,6 +23,7 @@ use crate::init;
 use crate::namespace::Namespaces;
 use crate::namespace::enter::Launch;
 use crate::namespace::running::Running;
+use crate::phase::{self, Phase};
 use crate::process::listen_fds::ListenFds;
 use crate::process::overrides::Overrides;
 use crate::process::{self, exec_cpu_affinity};
@@ -63,6 +64,7 @@ pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
     let container = Container::find(&options.root, &options.id)?;
     let status = container.status()?;
     let (pid, init) = container.enterable(status, options.ignore_paused)?;
+    phase::enter(Phase::Configuration);
     let config = container.config()?;
     let mut plan = without_repetition(&options.source, || Plan::compile(config, &container, &options.source))?;
     plan.process = plan.process.listening(options.listen_fds.as_ref());
@@ -71,6 +73,7 @@ pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
     {
         terminal.adopt_size();
     }
+    phase::enter(Phase::Preparation);
     let running = Running::of(init.as_fd(), pid, &plan.namespaces)?;
     let cgroup = Cgroup::open(&container.record.cgroup);
     let console = Console::prepare(plan.process.terminal.as_ref(), options.console_socket.as_deref(), !options.detach)?;
@@ -207,6 +210,7 @@ struct Start<'a> {
 impl Start<'_> {
     /// Returns when the program runs.
     fn go(&self) -> Result<(InitGuard, OwnedFd)> {
+        phase::enter(Phase::Clone);
         let entrance = self.cgroup.entrance(self.subs)?;
         self.plan.process.raise_limits()?;
         // Whoever may enter the pid namespace now has children there at once, for all in it to see.
@@ -273,7 +277,9 @@ impl Start<'_> {
 
 /// The end of file after `Executing` is the close-on-exec of a successful execve.
 fn await_program(process: &mut InitGuard, channel: &Channel) -> Result<()> {
+    phase::enter(Phase::Waiting);
     process.expect(channel, FromInit::Executing)?;
+    phase::enter(Phase::Execute);
     match channel.next()? {
         None => Ok(()),
         Some(message) => Err(Error::other(format!("the process sent {message:?} after its last message"))),

@@ -102,7 +102,7 @@ pub(crate) fn send_pidfd(path: Option<&Path>, process: BorrowedFd<'_>) -> Result
 
 impl Container {
     pub(crate) fn find(root: &Path, id: &ContainerId) -> Result<Self> {
-        Self::lookup(root, id)?.ok_or_else(|| Error::state(id, "container does not exist"))
+        Self::lookup(root, id)?.ok_or_else(|| Error::no_such_container(id))
     }
 
     pub(crate) fn lookup(root: &Path, id: &ContainerId) -> Result<Option<Self>> {

@@ -5,9 +5,13 @@
 use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 
+use nix::sys::signal::Signal;
+
 use crate::cgroup::Cgroup;
-use crate::error::{Error, On as _, Result};
+use crate::error::code::Code;
+use crate::error::{Error, Kind, On as _, Result};
 use crate::hooks::{self, Moment};
+use crate::phase::{self, Phase};
 use crate::seccomp::Listener;
 use crate::seccomp::listener::Target;
 use crate::sync::{Channel, FromInit, ToInit};
@@ -17,7 +21,7 @@ use super::kill::open_init;
 use super::notify_socket::Proxy;
 use super::record::LaterHooks;
 use super::state::START_SOCKET;
-use super::{Container, Status};
+use super::{Container, Status, status};
 
 impl Container {
     /// Returns when the program runs and the poststart hooks have; for a supervisor, when the container
@@ -35,6 +39,7 @@ impl Container {
     }
 
     fn start_if(&self, check: impl FnOnce() -> Result<()>, notify_socket: Option<&OsStr>) -> Result<Option<Proxy>> {
+        phase::enter(Phase::Start);
         self.dir.lock()?;
         let done = check().and_then(|()| {
             let proxy = notify_socket.map_or(Ok(None), |address| Proxy::open(&self.dir, address))?;
@@ -74,8 +79,9 @@ impl Container {
         if let Some(listener) = &self.record.listener {
             self.hand_over(listener, &channel)?;
         }
-        await_program(&channel).map_err(|error| Cgroup::open(&self.record.cgroup).explain(error))?;
+        await_program(&channel).map_err(|error| self.why_not_started(error))?;
         self.dir.unlink(START_SOCKET)?;
+        phase::enter(Phase::Poststart);
         let LaterHooks { poststart, output, .. } = &self.record.hooks;
         if poststart.is_empty() {
             return Ok(());
@@ -85,10 +91,20 @@ impl Container {
         hooks::run(poststart, &Moment::runtime(&state, &self.record.bundle).printing_to(&streams))
     }
 
+    /// What killed init, and whether it was for want of memory.
+    fn why_not_started(&self, error: Error) -> Error {
+        let is_silent = error.code() == Code::InitDied && !matches!(error.kind(), Kind::Init(_));
+        let error = match self.record.init.filter(|_| is_silent) {
+            Some(init) => died(status::exit_code(init)),
+            None => error,
+        };
+        Cgroup::open(&self.record.cgroup).explain(error)
+    }
+
     /// The seccomp listener, to its agent. Without an agent the container cannot go on (LNX-133).
     fn hand_over(&self, listener: &Listener, channel: &Channel) -> Result<()> {
-        let init = self.record.init.ok_or_else(died)?;
-        let pidfd = open_init(init)?.ok_or_else(died)?;
+        let init = self.record.init.ok_or_else(|| died(None))?;
+        let pidfd = open_init(init)?.ok_or_else(|| died(None))?;
         let state = self.record.state(Status::Created, Some(init.pid));
         let target = Target { pid: init.pid, pidfd: pidfd.as_fd(), channel };
         listener.hand_over(target, &self.record.bundle, state).inspect_err(|_| {
@@ -98,18 +114,28 @@ impl Container {
     }
 }
 
-fn died() -> Error {
-    Error::other("init died before it became the container's program")
+/// With what waitpid(2) would tell of it, where that is known.
+fn died(wait_status: Option<i32>) -> Error {
+    let how = match wait_status.map(|status| (status & 0x7f, status >> 8 & 0xff)) {
+        None => "died".to_owned(),
+        Some((0, code)) => format!("exited with status {code}"),
+        Some((signal, _)) => match Signal::try_from(signal) {
+            Ok(signal) => format!("was killed by {signal}"),
+            Err(_) => format!("was killed by signal {signal}"),
+        },
+    };
+    Error::other(format!("init {how} before it became the container's program")).code_is(Code::InitDied)
 }
 
 /// The end of file after `Executing` is the close-on-exec of a successful execve.
 fn await_program(channel: &Channel) -> Result<()> {
     match channel.next()? {
         Some(FromInit::Executing) => {}
-        _ => return Err(died()),
+        _ => return Err(died(None)),
     }
+    phase::enter(Phase::Execute);
     match channel.next()? {
         None => Ok(()),
-        Some(_) => Err(died()),
+        Some(_) => Err(died(None)),
     }
 }

@@ -18,6 +18,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::UnlinkatFlags;
 
 use super::{ContainerId, Record, lock, notify_socket};
+use crate::error::code::Code;
 use crate::error::{Error, On as _, Result};
 use crate::spec::{self, Config};
 use crate::sys::{self, Call as _};
@@ -46,7 +47,9 @@ impl StateDir {
     /// until `unlock` or drop; of several claims at the same time exactly one succeeds (RT-41).
     pub(crate) fn claim(root: &Path, id: &ContainerId, record: &Record) -> Result<Self> {
         let path = root.join(id);
-        let taken = |how: &str| Error::state(id, format!("container with given ID already exists{how}"));
+        let taken = |how: &str| {
+            Error::state(id, format!("container with given ID already exists{how}")).code_is(Code::ContainerExists)
+        };
         loop {
             make_dir(&path)?;
             let Some(dir) = open_dir(&path)? else { continue };

@@ -15,6 +15,7 @@ use crate::container::ContainerId;
 use crate::error::{On as _, Result};
 use crate::namespace::enter::Launch;
 use crate::namespace::running::Running;
+use crate::phase::{self, Phase};
 use crate::process;
 use crate::rootfs::Root;
 use crate::seccomp::Filter;
@@ -23,6 +24,7 @@ use crate::sys::clone::exit_now;
 use crate::sys::exec::Image;
 use crate::sys::{self, prctl};
 use crate::terminal::Console;
+use crate::timings;
 
 use super::gate;
 
@@ -46,6 +48,7 @@ const MYSELF: i32 = 0;
 
 /// Becomes the program, or reports why not.
 pub(crate) fn run(setup: &Setup<'_>) -> ! {
+    timings::become_init();
     let error = match set_up(setup) {
         Ok(image) => gate::become_program(setup.process, &image, setup.filter, setup.preserve_fds, &setup.channel),
         Err(error) => error,
@@ -55,6 +58,7 @@ pub(crate) fn run(setup: &Setup<'_>) -> ! {
 }
 
 fn set_up<'a>(setup: &Setup<'a>) -> Result<Image<'a>> {
+    phase::enter(Phase::Namespaces);
     let process = setup.process;
     process.set_own_oom_score_adj()?;
     prctl::set_dumpable(false).on("exec")?;
@@ -75,6 +79,7 @@ fn set_up<'a>(setup: &Setup<'a>) -> Result<Image<'a>> {
     if let Some(id) = setup.keyring {
         process.join_keyring(id)?;
     }
+    phase::enter(Phase::User);
     let image = process.assume(&process::Context {
         root: root.as_fd(),
         make_directory: None,
@@ -86,6 +91,7 @@ fn set_up<'a>(setup: &Setup<'a>) -> Result<Image<'a>> {
     prctl::set_parent_death_signal(None).on("exec")?;
     // What is left of the log and of the parent's descriptors is closed with the next step.
     log::set_max_level(log::LevelFilter::Off);
+    timings::stop();
     Ok(image)
 }
 

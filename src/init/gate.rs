@@ -12,8 +12,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::container::Status;
-use crate::error::{Error, For as _, On as _, Property, Result};
+use crate::error::{Error, On as _, Property, Result};
 use crate::hooks::{self, Hooks, Moment};
+use crate::phase::{self, Phase};
 use crate::process;
 use crate::seccomp::{self, Filter};
 use crate::sync::{Channel, FromInit, ToInit};
@@ -79,6 +80,7 @@ fn go(setup: &Setup<'_>, ready: &Ready<'_>, channel: &Channel) -> Error {
     let Some((process, image)) = setup.plan.process.as_ref().zip(ready.image.as_ref()) else {
         return Property::of("process").invalid("is missing, so there is nothing to start");
     };
+    phase::enter(Phase::Start);
     match run_start_hooks(setup, channel) {
         Ok(()) => become_program(process, image, ready.filter.as_ref(), setup.plan.preserve_fds, channel),
         Err(error) => error,
@@ -104,12 +106,15 @@ pub(super) fn become_program(
         }
         channel.report(FromInit::Executing)?;
         match filter {
-            Some(filter) => filter.load().property(Property::of("linux.seccomp")),
+            Some(filter) => filter.load(),
             None => Ok(()),
         }
     };
     match last_steps() {
-        Ok(()) => process.execute(image),
+        Ok(()) => {
+            phase::enter(Phase::Execute);
+            process.execute(image, filter.is_none_or(Filter::lets_live))
+        }
         Err(error) => error,
     }
 }

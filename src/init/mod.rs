@@ -23,6 +23,7 @@ use crate::hooks::{self, Moment, Streams};
 use crate::host::Host;
 use crate::namespace::Joined;
 use crate::namespace::enter::{self, Launch};
+use crate::phase::{self, Phase};
 use crate::plan::Plan;
 use crate::process;
 use crate::rootfs::overlay::Layers;
@@ -35,6 +36,7 @@ use crate::sys::mount::{self as api, Attr};
 use crate::sys::{self, Call as _, prctl};
 use crate::sysctl;
 use crate::terminal::{self, Console, Pty};
+use crate::timings;
 
 use cgroups::Entry;
 
@@ -66,6 +68,7 @@ struct Ready<'a> {
 
 /// Becomes the container's process, or reports why not.
 pub(crate) fn run(mut setup: Setup<'_>) -> ! {
+    timings::become_init();
     let (sources, layers) = (std::mem::take(&mut setup.sources), setup.layers.take());
     match set_up(&setup, sources, layers) {
         Ok(ready) => gate::hand_over(&setup, &ready),
@@ -77,9 +80,11 @@ pub(crate) fn run(mut setup: Setup<'_>) -> ! {
 }
 
 fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>, layers: Option<Layers>) -> Result<Ready<'a>> {
+    phase::enter(Phase::Namespaces);
     let umask = sys::ids::umask(0);
     lead_session()?;
     enter_namespaces(setup)?;
+    phase::enter(Phase::Mounts);
     let mut cgroups = Entry::new(setup);
     if setup.plan.rootfs.root.is_shared() {
         setup.plan.rootfs.open_shared(&mut sources)?;
@@ -87,15 +92,19 @@ fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>, layers: Opti
     let overlay = setup.plan.rootfs.overlay.as_ref().zip(layers);
     let mut builder = Builder::new(&setup.plan.rootfs.root, overlay, &mut cgroups)?;
     setup.plan.rootfs.build(&mut builder, sources)?;
+    phase::enter(Phase::Kernel);
     set_names(setup.plan)?;
     if setup.rendezvous.devices {
         setup.channel.wait(ToInit::DevicesMoved)?;
     }
     set_sysctls(setup.plan)?;
+    phase::enter(Phase::Hooks);
     run_create_hooks(setup, umask)?;
+    phase::enter(Phase::Masks);
     let terminal = open_terminal(setup, &builder)?;
     make_working_directory(setup.plan, &builder)?;
     setup.plan.rootfs.mask(&builder)?;
+    phase::enter(Phase::Pivot);
     builder.switch(&setup.plan.rootfs.root)?;
     if let (Some(terminal), Some(console)) = (terminal, setup.console) {
         terminal.hand_over(console)?;
@@ -105,10 +114,12 @@ fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>, layers: Opti
         let id = &setup.plan.id;
         setup.plan.process.as_ref().map_or_else(|| process::keyring::join(id), |process| process.join_keyring(id))?;
     }
+    phase::enter(Phase::User);
     let image = become_user(setup.plan, umask)?;
     let filter = receive_filter(setup)?;
     // The parent may end as soon as it has committed; if it ends before, the channel says so.
     prctl::set_parent_death_signal(None).on("init")?;
+    timings::stop();
     setup.channel.report(FromInit::Ready)?;
     setup.channel.wait(ToInit::Committed)?;
     Ok(Ready { image, filter })

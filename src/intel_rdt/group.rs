@@ -187,7 +187,7 @@ pub(super) fn explain(error: sys::Error, group: &Path, file: &Path) -> Error {
     let said = [Some(group), group.parent()].into_iter().flatten();
     let said = said.filter_map(|root| std::fs::read_to_string(root.join("info/last_cmd_status")).ok()).next();
     match said.as_deref().map(str::trim).filter(|said| !said.is_empty() && *said != "ok") {
-        Some(said) => error.on(format_args!("{} (kernel: {said})", file.display())),
+        Some(said) => error.on(file.display()).kernel(said),
         None => error.on(file.display()),
     }
     .property(PROPERTY.field("schemata"))

@@ -23,6 +23,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 
+use crate::error::code::Code;
 use crate::error::{Error, For as _, On as _, Property, Result};
 use crate::host::Host;
 use crate::sync::Channel;
@@ -62,11 +63,22 @@ impl Namespaces {
             Errno::EPERM if !host.is_root() && !self.has(USER) => {
                 property.invalid("without a user namespace among them, only root can make namespaces")
             }
-            Errno::EPERM if !host.is_root() && self.makes(USER) => property.unsupported(
-                "user namespaces of plain users: see the sysctls kernel.unprivileged_userns_clone and \
-                 kernel.apparmor_restrict_unprivileged_userns",
-            ),
-            Errno::ENOSPC => property.unsupported("more namespaces: see the sysctls user.max_*_namespaces"),
+            Errno::EPERM if !host.is_root() && self.makes(USER) => {
+                let needs = "user namespaces of plain users, which this host does not allow";
+                let error = property.unsupported(needs).code_is(Code::UserNamespace);
+                match restriction(sysctl) {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                }
+            }
+            Errno::ENOSPC => {
+                let (code, hint) = match self.makes(USER) && sysctl("user/max_user_namespaces").as_deref() == Some("0")
+                {
+                    true => (Code::UserNamespace, "user.max_user_namespaces is 0"),
+                    false => (Code::NoSpace, "there are as many as user.max_*_namespaces allows, or 32 in each other"),
+                };
+                property.unsupported("more namespaces: see the sysctls user.max_*_namespaces").code_is(code).hint(hint)
+            }
             _ => error.on("").property(property),
         }
     }
@@ -83,6 +95,36 @@ impl Namespaces {
     /// only inside.
     fn parent_makes_time(&self, host: &Host) -> bool {
         self.makes(NEWTIME) && host.is_root()
+    }
+}
+
+/// Why an id map was not taken: a user namespace may be made, and have no rights.
+pub(super) fn not_mapped(error: Error) -> Error {
+    let error = error.code_is(Code::IdMap);
+    match restriction(sysctl) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn sysctl(name: &str) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/sys/{name}")).ok().map(|value| value.trim().to_owned())
+}
+
+/// The setting that keeps plain users from having user namespaces.
+pub(crate) fn restriction(sysctl: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
+    let is = |name: &str, value: &str| sysctl(name).as_deref() == Some(value);
+    if is("kernel/unprivileged_userns_clone", "0") {
+        Some("the sysctl kernel.unprivileged_userns_clone is 0 (Debian)")
+    } else if is("kernel/apparmor_restrict_unprivileged_userns", "1") {
+        Some(
+            "the sysctl kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu): programs without an AppArmor \
+             profile that says `userns,` get user namespaces without rights",
+        )
+    } else if is("user/max_user_namespaces", "0") {
+        Some("the sysctl user.max_user_namespaces is 0")
+    } else {
+        None
     }
 }
 
@@ -194,5 +236,22 @@ impl Joined {
         ns::setns(self.fd.as_fd(), self.kind)
             .on(format_args!("{} namespace {}", name(self.kind), self.path.to_string_lossy()))
             .property(self.property)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_that_restricts_plain_users() {
+        let with = |name: &'static str, value: &'static str| {
+            restriction(move |asked| (asked == name).then(|| value.to_owned())).unwrap_or_default()
+        };
+        assert!(with("kernel/unprivileged_userns_clone", "0").contains("unprivileged_userns_clone is 0"));
+        assert!(with("kernel/apparmor_restrict_unprivileged_userns", "1").contains("AppArmor"));
+        assert!(with("user/max_user_namespaces", "0").contains("max_user_namespaces"));
+        assert_eq!(with("user/max_user_namespaces", "100"), "");
+        assert_eq!(with("kernel/unprivileged_userns_clone", "1"), "");
     }
 }

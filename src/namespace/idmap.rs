@@ -11,11 +11,15 @@ use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
+use crate::error::code::Code;
 use crate::error::{Error, For as _, On as _, Property, Result};
+use crate::explain::Steps;
 use crate::host::Host;
 use crate::spec::config::{IdMapping, Linux, Mount};
 use crate::sys::clone::{ChildOf, Process, clone3, exit_now};
 use crate::sys::{self, Call as _};
+
+use super::subid::{self, Caller};
 
 const UIDS: Property = Property::of("linux.uidMappings");
 const GIDS: Property = Property::of("linux.gidMappings");
@@ -36,9 +40,9 @@ pub(crate) struct Plan {
 /// `size` ids from `inside` on are `host` and following.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
-    inside: u32,
-    host: u32,
-    size: u32,
+    pub(super) inside: u32,
+    pub(super) host: u32,
+    pub(super) size: u32,
 }
 
 impl Plan {
@@ -107,8 +111,11 @@ impl Plan {
     /// Writes the maps of a process that is alone in its new user namespace.
     pub(crate) fn apply(&self, host: &Host, pid: Pid) -> Result<()> {
         if !host.is_root() && (!single(&self.uids, host.euid) || !single(&self.gids, host.egid)) {
-            helper("newuidmap", pid, &self.uids, UIDS)?;
-            return helper("newgidmap", pid, &self.gids, GIDS);
+            let caller = Caller::current();
+            Helper { program: "newuidmap", file: "/etc/subuid", own: host.euid, property: UIDS }
+                .run(pid, &self.uids, &caller)?;
+            return Helper { program: "newgidmap", file: "/etc/subgid", own: host.egid, property: GIDS }
+                .run(pid, &self.gids, &caller);
         }
         if !host.is_root() {
             // Who maps a group without privileges must not be able to leave it (CVE-2014-8989).
@@ -116,6 +123,19 @@ impl Plan {
         }
         write(pid, "uid_map", &text(&self.uids), UIDS)?;
         write(pid, "gid_map", &text(&self.gids), GIDS)
+    }
+
+    pub(crate) fn explain(&self, host: &Host, steps: &mut Steps) {
+        let helped = !host.is_root() && (!single(&self.uids, host.euid) || !single(&self.gids, host.egid));
+        for (property, lines, file, program) in
+            [(UIDS, &self.uids, "uid_map", "newuidmap"), (GIDS, &self.gids, "gid_map", "newgidmap")]
+        {
+            let map = text(lines).trim_end().replace('\n', ", ");
+            match helped {
+                true => steps.add_for(property, format_args!("run {program} PID {map}")),
+                false => steps.add_for(property, format_args!("write /proc/PID/{file}: {map}")),
+            }
+        }
     }
 
     /// A joined namespace together with mappings: fine if they say what is so (LNX-20).
@@ -206,29 +226,48 @@ fn write(pid: Pid, file: &str, text: &str, property: Property) -> Result<()> {
         Err(error) if error.errno == Errno::EINVAL && text.len() >= PAGE => {
             Err(property.invalid(format!("{} bytes as text, and Linux takes less than a page", text.len())))
         }
+        Err(error) if error.errno == Errno::EPERM => Err(super::enter::not_mapped(error.on(&path).property(property))),
         result => result.on(&path).property(property),
     }
 }
 
 /// The set-uid programs that map the ranges of /etc/subuid and /etc/subgid.
-fn helper(program: &'static str, pid: Pid, lines: &[Line], property: Property) -> Result<()> {
-    let mut command = Command::new(program);
-    command.arg(pid.to_string());
-    for Line { inside, host, size } in lines {
-        command.args([inside.to_string(), host.to_string(), size.to_string()]);
+struct Helper {
+    program: &'static str,
+    /// Which ranges it allows.
+    file: &'static str,
+    own: u32,
+    property: Property,
+}
+
+impl Helper {
+    fn run(&self, pid: Pid, lines: &[Line], caller: &Caller) -> Result<()> {
+        let Self { program, file, own, property } = *self;
+        let mut command = Command::new(program);
+        command.arg(pid.to_string());
+        for Line { inside, host, size } in lines {
+            command.args([inside.to_string(), host.to_string(), size.to_string()]);
+        }
+        let output = command.output().map_err(|error| missing(program, &error, property))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let error = property.invalid(format!("{program} failed ({}): {}", output.status, said.trim()));
+        let error = error.code_is(Code::IdMap);
+        let ranges = std::fs::read_to_string(file).unwrap_or_default();
+        Err(match subid::missing(file, &ranges, caller, own, lines) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
     }
-    let output = command.output().map_err(|error| missing(program, &error, property))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::other(format!("{property}: {program} failed ({}): {}", output.status, said.trim())))
 }
 
 fn missing(program: &'static str, error: &std::io::Error, property: Property) -> Error {
     let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
     if errno == Errno::ENOENT {
-        property.unsupported(format!("a plain user needs {program} (Debian: uidmap) to map more than the own id"))
+        let needs = format!("a plain user needs {program} (Debian: uidmap) to map more than the own id");
+        property.unsupported(needs).code_is(Code::IdMap)
     } else {
         crate::sys::Error { call: "execve", errno }.on(program).property(property)
     }

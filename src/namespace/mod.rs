@@ -9,6 +9,7 @@
 pub(crate) mod enter;
 pub(crate) mod idmap;
 pub(crate) mod running;
+pub(crate) mod subid;
 pub(crate) mod time;
 
 use std::ffi::CString;
@@ -25,6 +26,18 @@ use crate::sys;
 /// libc's `CLONE_NEWTIME`, which nix does not name.
 pub(crate) const NEWTIME: CloneFlags = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
 
+/// Every type that there is.
+pub(crate) const ALL: [CloneFlags; 8] = [
+    CloneFlags::CLONE_NEWUSER,
+    CloneFlags::CLONE_NEWPID,
+    CloneFlags::CLONE_NEWNS,
+    CloneFlags::CLONE_NEWUTS,
+    CloneFlags::CLONE_NEWIPC,
+    CloneFlags::CLONE_NEWNET,
+    CloneFlags::CLONE_NEWCGROUP,
+    NEWTIME,
+];
+
 /// What is done about each type; one listed in neither place is inherited.
 #[derive(Debug)]
 pub(crate) struct Namespaces {
@@ -39,8 +52,8 @@ pub(crate) struct Namespaces {
 #[derive(Debug)]
 pub(crate) struct Join {
     pub(crate) kind: CloneFlags,
-    path: CString,
-    property: Property,
+    pub(crate) path: CString,
+    pub(crate) property: Property,
 }
 
 /// A namespace that was opened and is of the right type.
@@ -108,7 +121,7 @@ impl Join {
         }
     }
 
-    fn open(&self) -> Result<Joined> {
+    pub(crate) fn open(&self) -> Result<Joined> {
         let path = self.path.to_string_lossy();
         let fd = sys::path::open(&self.path, OFlag::O_RDONLY).on(&path).property(self.property.field("path"))?;
         match sys::ns::namespace_type(fd.as_fd()) {

@@ -14,7 +14,7 @@ use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 
 use super::enter::Launch;
-use super::{NEWTIME, Namespaces, file_name};
+use super::{ALL, Namespaces, file_name};
 use crate::error::{On as _, Result};
 use crate::sync::Channel;
 use crate::sys::clone::{ChildOf, Process, clone3, exit_now};
@@ -22,17 +22,6 @@ use crate::sys::{self, Call as _, ns, prctl};
 
 const USER: CloneFlags = CloneFlags::CLONE_NEWUSER;
 const PID: CloneFlags = CloneFlags::CLONE_NEWPID;
-
-const ALL: [CloneFlags; 8] = [
-    USER,
-    PID,
-    CloneFlags::CLONE_NEWNS,
-    CloneFlags::CLONE_NEWCGROUP,
-    CloneFlags::CLONE_NEWUTS,
-    CloneFlags::CLONE_NEWIPC,
-    CloneFlags::CLONE_NEWNET,
-    NEWTIME,
-];
 
 #[derive(Debug)]
 pub(crate) struct Running<'a> {

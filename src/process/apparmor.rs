@@ -42,7 +42,7 @@ impl Plan {
     }
 }
 
-pub(super) fn is_enabled() -> bool {
+pub(crate) fn is_enabled() -> bool {
     std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"))
 }
 

@@ -29,7 +29,7 @@ impl Set {
     /// What loading a seccomp filter needs where noNewPrivileges is off.
     const SYS_ADMIN: Self = Self(1 << Capability::CAP_SYS_ADMIN as u8);
 
-    fn contains(self, capability: u8) -> bool {
+    pub(crate) fn contains(self, capability: u8) -> bool {
         self.0 >> capability & 1 == 1
     }
 
@@ -63,6 +63,11 @@ pub(crate) struct Plan {
     ambient: Set,
     /// What init holds before it gives the rest up.
     held: Set,
+}
+
+/// All that there are, for `doctor`.
+pub(crate) fn names() -> impl Iterator<Item = (String, u8)> {
+    caps::all().into_iter().map(|capability| (capability.to_string(), capability as u8))
 }
 
 /// What init will hold: everything in a user namespace of the container's own, else what we have.

@@ -12,11 +12,12 @@
 //! ```
 //! Under a filter nothing is called but execve.
 
-mod apparmor;
+pub(crate) mod apparmor;
 mod attributes;
 pub(crate) mod caps;
 pub(crate) mod env;
 pub(crate) mod exec_cpu_affinity;
+mod interpreter;
 mod io_priority;
 pub(crate) mod keyring;
 pub(crate) mod listen_fds;
@@ -126,6 +127,11 @@ impl Plan {
         &self.env
     }
 
+    /// The files that the program may be, for `validate`.
+    pub(crate) fn candidates(&self) -> Vec<CString> {
+        self.args.first().map_or_else(Vec::new, |name| program::candidates(name, &self.env))
+    }
+
     /// Parent, before the clone: limits that init could not raise itself.
     pub(crate) fn raise_limits(&self) -> Result<()> {
         rlimit::raise(&self.rlimits)
@@ -210,9 +216,10 @@ impl Plan {
     }
 
     /// Init: becomes the program, or says why not.
-    pub(crate) fn execute(&self, image: &Image<'_>) -> Error {
+    pub(crate) fn execute(&self, image: &Image<'_>, may_look: bool) -> Error {
         let error = image.execute();
-        program::failed(self.args.first().map_or(image.path(), |name| name.as_c_str()), error.errno)
+        let name = self.args.first().map_or(image.path(), |name| name.as_c_str());
+        program::not_executed(name, image.path(), error.errno, may_look)
     }
 
     fn find_program<'a>(&'a self, root: BorrowedFd<'_>) -> Result<Image<'a>> {

@@ -12,7 +12,8 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::SFlag;
 use nix::unistd::AccessFlags;
 
-use super::env;
+use super::{env, interpreter};
+use crate::error::code::Code;
 use crate::error::{Error, Meaning, Property, Result};
 use crate::sys;
 
@@ -30,10 +31,8 @@ pub(super) fn find(name: &CStr, env: &[CString]) -> Result<CString> {
             Err(errno) => Err(failed(name, errno)),
         };
     }
-    let path = env::value(env, b"PATH").unwrap_or(DEFAULT_PATH);
     let mut problem = Errno::ENOENT;
-    for directory in path.split(|byte| *byte == b':') {
-        let Ok(candidate) = join(directory, name) else { continue };
+    for candidate in candidates(name, env) {
         match check(&candidate) {
             Ok(()) => return Ok(candidate),
             Err(Errno::EACCES) if exists(&candidate) => problem = Errno::EACCES,
@@ -43,12 +42,45 @@ pub(super) fn find(name: &CStr, env: &[CString]) -> Result<CString> {
     if problem == Errno::EACCES {
         return Err(failed(name, problem));
     }
-    Err(PROPERTY.invalid(format!("exec: {:?}: executable file not found in $PATH", name.to_string_lossy())))
+    let error = PROPERTY.invalid(format!("exec: {:?}: executable file not found in $PATH", name.to_string_lossy()));
+    Err(error.code_is(Code::ProgramNotFound).hint(format!("looked in {}", String::from_utf8_lossy(search_path(env)))))
 }
 
-/// The error of an execve that failed after all.
-pub(super) fn failed(name: &CStr, errno: Errno) -> Error {
-    PROPERTY.invalid(format!("exec: {:?}: {}", name.to_string_lossy(), Meaning(errno)))
+/// Every file that the name may stand for, in order.
+pub(super) fn candidates(name: &CStr, env: &[CString]) -> Vec<CString> {
+    if name.to_bytes().contains(&b'/') {
+        return vec![name.to_owned()];
+    }
+    search_path(env).split(|byte| *byte == b':').filter_map(|directory| join(directory, name).ok()).collect()
+}
+
+fn search_path(env: &[CString]) -> &[u8] {
+    env::value(env, b"PATH").unwrap_or(DEFAULT_PATH)
+}
+
+/// The error of a program that cannot be, or was not executed.
+fn failed(name: &CStr, errno: Errno) -> Error {
+    let code = match errno {
+        Errno::ENOENT | Errno::ENOTDIR => Code::ProgramNotFound,
+        _ => Code::ProgramNotExecutable,
+    };
+    PROPERTY.invalid(format!("exec: {:?}: {}", name.to_string_lossy(), Meaning(errno))).code_is(code)
+}
+
+/// The error of an execve that failed after all. Under a filter that kills, looking further might end us before
+/// anything is told.
+pub(super) fn not_executed(name: &CStr, path: &CStr, errno: Errno, may_look: bool) -> Error {
+    let error = failed(name, errno);
+    match errno {
+        Errno::ENOENT if may_look => match interpreter::missing(path) {
+            Some(interpreter) => error
+                .code_is(Code::InterpreterNotFound)
+                .hint(format!("the file is there, and the interpreter that it names, {interpreter}, is not")),
+            None => error,
+        },
+        Errno::ENOEXEC => error.hint("it is no script with a #! line, and no binary for this machine"),
+        _ => error,
+    }
 }
 
 fn join(directory: &[u8], name: &CStr) -> sys::Result<CString> {
@@ -121,7 +153,9 @@ mod tests {
         assert_eq!(look("tool", &tree.path()), Ok(tree.0.join("b/tool")));
         assert_eq!(look("plain", &tree.path()), Ok(tree.0.join("b/plain")), "one that is no program is passed over");
         let error = look("nothing", &tree.path()).unwrap_err();
-        assert_eq!(error, r#"process.args: exec: "nothing": executable file not found in $PATH"#);
+        let searched = tree.path()[0].to_string_lossy().replacen("PATH=", "", 1);
+        let text = r#"process.args: exec: "nothing": executable file not found in $PATH; hint: looked in "#;
+        assert_eq!(error, format!("{text}{searched}"));
         for unusable in ["data", "directory"] {
             let error = look(unusable, &tree.path()).unwrap_err();
             assert_eq!(error, format!(r#"process.args: exec: "{unusable}": EACCES: permission denied"#));

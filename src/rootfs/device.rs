@@ -4,11 +4,12 @@
 //! runtime-linux.md#dev-symbolic-links, LNX-22…LNX-30, RT-58
 
 use std::ffi::CString;
+use std::fmt::{self, Display};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{SFlag, makedev};
+use nix::sys::stat::{SFlag, major, makedev, minor};
 use oci_spec::runtime::LinuxDeviceType;
 
 use crate::error::{Error, For as _, On as _, Property, Result};
@@ -22,13 +23,26 @@ use super::root::Builder;
 /// A node to be there, whether made here or found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Node {
-    property: Property,
+    pub(super) property: Property,
     path: InRoot,
     kind: SFlag,
     device: u64,
     mode: u32,
     uid: u32,
     gid: u32,
+}
+
+/// For `explain`.
+impl Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            SFlag::S_IFBLK => 'b',
+            SFlag::S_IFIFO => 'p',
+            _ => 'c',
+        };
+        let (major, minor) = (major(self.device), minor(self.device));
+        write!(f, "mknod({}, {kind} {major}:{minor}, {:04o})", self.path, self.mode)
+    }
 }
 
 /// The devices every container has (major 1: mem, 5: tty).

@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 
+use crate::error::code::Code;
 use crate::error::{Error, For as _, On as _, Property, Result};
 use crate::host::is_host_root;
 use crate::mountinfo;
@@ -25,6 +26,10 @@ use crate::sys::mount as api;
 
 use super::mount::What;
 use super::options::Options;
+
+/// What the changelogs of Linux say of those that people use.
+const SUPPORT: &str = "ext4 and xfs take part since Linux 5.12, btrfs 5.15, erofs 5.19, squashfs 6.2, tmpfs 6.3, \
+                       overlayfs 5.19 (in its layers only), fuse 6.12; nfs does not";
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Idmap {
@@ -112,7 +117,8 @@ impl Idmap {
             What::Cgroup | What::Remount { .. } => None,
         };
         let culprit = culprit.unwrap_or_else(|| "its file system".to_owned());
-        self.property.unsupported(format!("{culprit} cannot map the ids of a mount on this kernel"))
+        let error = self.property.unsupported(format!("{culprit} cannot map the ids of a mount on this kernel"));
+        error.code_is(Code::IdmappedMount).hint(SUPPORT)
     }
 
     /// The file system that does not take part: of the source or, with ridmap, of a mount below it.

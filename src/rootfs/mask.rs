@@ -19,14 +19,14 @@ use crate::sys::mount::{self as api, Attr};
 use super::resolve::{InRoot, Kind};
 use super::root::Builder;
 
-const MASKED: &str = "linux.maskedPaths";
-const READONLY: &str = "linux.readonlyPaths";
+pub(super) const MASKED: &str = "linux.maskedPaths";
+pub(super) const READONLY: &str = "linux.readonlyPaths";
 
 /// Both lists, in the order written.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    masked: Vec<InRoot>,
-    readonly: Vec<InRoot>,
+    pub(super) masked: Vec<InRoot>,
+    pub(super) readonly: Vec<InRoot>,
 }
 
 impl Plan {

@@ -5,6 +5,7 @@
 pub(crate) mod cgroupfs;
 pub(crate) mod copyup;
 pub(crate) mod device;
+mod explain;
 pub(crate) mod idmap;
 pub(crate) mod mask;
 pub(crate) mod mount;

@@ -331,10 +331,10 @@ pub(super) fn change(mount: BorrowedFd<'_>, change: Change, recursive: bool) -> 
 
 /// The failed step with the kernel's own words, which name the parameter it did not like.
 fn explain(context: BorrowedFd<'_>, error: sys::Error, dest: &InRoot, kind: &CStr) -> Error {
-    let kind = kind.to_string_lossy();
+    let error = error.on(format_args!("{dest} (type {})", kind.to_string_lossy()));
     match api::context_log(context) {
-        Some(text) => error.on(format_args!("{dest} (type {kind}; kernel: {text})")),
-        None => error.on(format_args!("{dest} (type {kind})")),
+        Some(text) => error.kernel(text),
+        None => error,
     }
 }
 

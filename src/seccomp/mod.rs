@@ -16,7 +16,8 @@ use libc::sock_filter;
 use nix::errno::Errno;
 use serde_json::value::RawValue;
 
-use crate::error::{Property, Result};
+use crate::error::code::Code;
+use crate::error::{For as _, Property, Result};
 use crate::spec::config;
 use crate::spec::map::Map;
 use crate::sys;
@@ -27,6 +28,8 @@ use ranges::Outcome;
 
 /// crun's annotation: with any value but 0, unknown names are an error.
 pub(crate) const FAIL_UNKNOWN: &str = "run.oci.seccomp_fail_unknown_syscall";
+
+const PROPERTY: Property = Property::of("linux.seccomp");
 
 /// A profile that passed every check, or the filter that one like it became earlier.
 #[derive(Debug)]
@@ -123,6 +126,31 @@ const NATIVE: Option<u32> = if cfg!(target_arch = "x86_64") {
     None
 };
 
+/// Whether an action of a filter ends the process, if it has no handler for SIGSYS.
+fn kills(value: u32) -> bool {
+    let action = value & libc::SECCOMP_RET_ACTION_FULL;
+    [libc::SECCOMP_RET_KILL_PROCESS, libc::SECCOMP_RET_KILL_THREAD, libc::SECCOMP_RET_TRAP].contains(&action)
+}
+
+/// What it takes to look into a file and to send a message.
+const READING: [libc::c_long; 8] = [
+    libc::SYS_openat,
+    libc::SYS_fstat,
+    libc::SYS_statx,
+    libc::SYS_lseek,
+    libc::SYS_read,
+    libc::SYS_close,
+    libc::SYS_brk,
+    libc::SYS_sendmsg,
+];
+
+enum Fate {
+    Fails(Errno),
+    Kills,
+    /// On its arguments, or it is let through.
+    Depends,
+}
+
 /// A program for the kernel, at most 32 KiB of it (4096 instructions).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Filter {
@@ -138,11 +166,15 @@ pub(crate) struct Filter {
 impl Filter {
     /// Attaches it to init, for good. Needs no_new_privs or CAP_SYS_ADMIN. From here on only what the
     /// profile allows is possible, so execve should be all that follows.
-    pub(crate) fn load(&self) -> sys::Result<()> {
-        match self.refusal_of_execve() {
+    pub(crate) fn load(&self) -> Result<()> {
+        match self.fate_of_execve() {
             // Afterwards it might be impossible even to tell.
-            Some(errno) => Err(sys::Error { call: "execve", errno }),
-            None => sys::seccomp::set_mode_filter(self.flags, &self.program),
+            Fate::Fails(errno) => Err(sys::Error { call: "execve", errno }).property(PROPERTY),
+            Fate::Kills => {
+                let reason = "kills every process that calls execve, and so the container's own: SIGSYS";
+                Err(PROPERTY.invalid(reason).code_is(Code::InitDied))
+            }
+            Fate::Depends => sys::seccomp::set_mode_filter(self.flags, &self.program).property(PROPERTY),
         }
     }
 
@@ -150,13 +182,22 @@ impl Filter {
         self.listener.is_some()
     }
 
-    /// The errno with which this filter makes every execve fail, if it does.
-    fn refusal_of_execve(&self) -> Option<Errno> {
-        match ranges::outcome(&self.program, NATIVE?, libc::SYS_execve as u32) {
+    /// Whether reading a file, and telling what it says, cannot end the process that is under it.
+    pub(crate) fn lets_live(&self) -> bool {
+        READING.iter().all(|number| {
+            let outcome = NATIVE.and_then(|native| ranges::outcome(&self.program, native, *number as u32));
+            matches!(outcome, Some(Outcome::Return(value)) if !kills(value))
+        })
+    }
+
+    /// What this filter makes of every execve.
+    fn fate_of_execve(&self) -> Fate {
+        match NATIVE.and_then(|native| ranges::outcome(&self.program, native, libc::SYS_execve as u32)) {
             Some(Outcome::Return(value)) if value & libc::SECCOMP_RET_ACTION_FULL == libc::SECCOMP_RET_ERRNO => {
-                Some(Errno::from_raw((value & libc::SECCOMP_RET_DATA) as i32))
+                Fate::Fails(Errno::from_raw((value & libc::SECCOMP_RET_DATA) as i32))
             }
-            _ => None,
+            Some(Outcome::Return(value)) if kills(value) => Fate::Kills,
+            _ => Fate::Depends,
         }
     }
 

@@ -468,20 +468,34 @@ fn a_profile_without_execve_is_not_loaded() {
         let filter = build(&profile);
         thread::spawn(move || {
             nix::sys::prctl::set_no_new_privs().unwrap();
-            filter.load()
+            filter.load().map_err(|error| error.to_string())
         })
         .join()
         .unwrap()
     };
-    let refused = |errno| Err(sys::Error { call: "execve", errno });
+    let refused = |why: &str| Err(format!("linux.seccomp: {why}"));
     let allow_all_but = |errno: u32, args: Value| {
         json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
             [{"names": ["execve"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": args}]})
     };
-    assert_eq!(load(json!({"defaultAction": "SCMP_ACT_ERRNO"})), refused(Errno::EPERM));
-    assert_eq!(load(allow_all_but(38, json!([]))), refused(Errno::ENOSYS));
+    assert_eq!(load(json!({"defaultAction": "SCMP_ACT_ERRNO"})), refused("execve: EPERM: operation not permitted"));
+    assert_eq!(load(allow_all_but(38, json!([]))), refused("execve: ENOSYS: function not implemented"));
+    for action in ["SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"] {
+        let killed = "kills every process that calls execve, and so the container's own: SIGSYS";
+        assert_eq!(load(json!({"defaultAction": action})), refused(killed), "{action}");
+    }
     let args = json!([{"index": 1, "value": 0, "op": "SCMP_CMP_EQ"}]);
     assert_eq!(load(allow_all_but(38, args)), Ok(()));
+}
+
+/// Whoever may be killed for it does not look for the reason why execve failed.
+#[test]
+fn a_profile_that_kills_leaves_no_time_to_look() {
+    let lets_live = |profile: Value| build(&profile).lets_live();
+    assert!(lets_live(json!({"defaultAction": "SCMP_ACT_ALLOW"})));
+    assert!(lets_live(json!({"defaultAction": "SCMP_ACT_ERRNO"})));
+    let rule = |names: &str| json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [names], "action": "SCMP_ACT_KILL"}]});
+    assert!(lets_live(rule("lseek")) != lets_live(rule("mkdir")) && lets_live(rule("mkdir")));
 }
 
 #[test]

@@ -8,14 +8,16 @@ pub(crate) mod features;
 pub(crate) mod list;
 pub(crate) mod map;
 pub(crate) mod object;
+pub(crate) mod position;
 pub(crate) mod template;
 mod unique;
-mod unknown;
+pub(crate) mod unknown;
 
 use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::error::code::Code;
 use crate::error::{Error, On as _, Property, Result};
 use crate::sys::Call as _;
 pub(crate) use config::{Config, Process};
@@ -63,6 +65,7 @@ fn deserialize<'a, T: Deserialize<'a>>(text: &'a [u8], name: &str) -> Result<T> 
         }
         _ => Err(Error::other(format!("{name}: {error}"))),
     }
+    .map_err(|error| error.code_is(Code::ConfigSyntax))
 }
 
 /// config.md, `ociVersion`: SemVer 2.0.0; minor versions of one major are compatible both ways.

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use crate::error::code::Code;
 use crate::error::{Error, Result};
 
 /// An object or list that has been opened.
@@ -69,7 +70,7 @@ fn twice_among_many<'a>(names: &[Cow<'a, [u8]>]) -> Option<Cow<'a, [u8]>> {
 }
 
 /// Of the string that begins here, up to its closing quote.
-fn length(text: &[u8]) -> usize {
+pub(super) fn length(text: &[u8]) -> usize {
     let mut escaped = false;
     let end = text.iter().position(|&byte| {
         let closes = byte == b'"' && !escaped;
@@ -80,7 +81,7 @@ fn length(text: &[u8]) -> usize {
 }
 
 /// `"a"` and `"\u0061"` are the same name.
-fn unescaped(string: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn unescaped(string: &[u8]) -> Cow<'_, [u8]> {
     if !string.contains(&b'\\') {
         return Cow::Borrowed(string);
     }
@@ -94,6 +95,7 @@ fn twice(names: &[Cow<'_, [u8]>], levels: &[Level], name: &[u8]) -> Error {
     let starts = levels.iter().filter_map(|level| level.names).skip(1);
     let path: String = starts.map(|start| String::from_utf8_lossy(&names[start - 1]) + ".").collect();
     Error::other(format!("config.json: {path}{name}: duplicate name: an object may have it once"))
+        .code_is(Code::ConfigSyntax)
 }
 
 #[cfg(test)]

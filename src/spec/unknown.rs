@@ -7,6 +7,8 @@
 
 use serde_json::Value;
 
+use super::position::{escape, property};
+
 /// The properties of each object that the specification describes. `[]` stands for an index, `{}` for a
 /// name that the configuration chooses. Objects that are not here, such as those of other platforms,
 /// may hold anything.
@@ -88,29 +90,38 @@ pub(crate) fn report(text: &[u8]) {
         return;
     }
     let config = serde_json::from_slice(text).unwrap_or_default();
-    visit(&config, "", "", &mut |path, hint| match hint {
-        Some(hint) => log::info!("config.json: {path}: unknown property, ignored; did you mean {hint}?"),
-        None => log::info!("config.json: {path}: unknown property, ignored"),
+    visit(&config, &mut |pointer, hint| {
+        let path = property(pointer);
+        match hint {
+            Some(hint) => log::info!("config.json: {path}: unknown property, ignored; did you mean {hint}?"),
+            None => log::info!("config.json: {path}: unknown property, ignored"),
+        }
     });
 }
 
-/// Calls `found` for each unknown property with its path and perhaps the name of one that is like it.
+/// Calls `found` for each unknown property with a JSON pointer and perhaps the name of one that is like it.
+pub(crate) fn visit(config: &Value, found: &mut dyn FnMut(&str, Option<&str>)) {
+    descend(config, "", "", found);
+}
+
 /// `pattern` is the path as [`PROPERTIES`] has it.
-fn visit(value: &Value, path: &str, pattern: &str, found: &mut impl FnMut(&str, Option<&str>)) {
+fn descend(value: &Value, pointer: &str, pattern: &str, found: &mut dyn FnMut(&str, Option<&str>)) {
     match value {
         Value::Array(list) => {
             for (index, inner) in list.iter().enumerate() {
-                visit(inner, &format!("{path}[{index}]"), &format!("{pattern}[]"), found);
+                descend(inner, &format!("{pointer}/{index}"), &format!("{pattern}[]"), found);
             }
         }
         Value::Object(members) => {
             let known = PROPERTIES.iter().find(|(object, _)| *object == pattern).map(|(_, names)| *names);
             for (name, inner) in members {
-                let path = join(path, name);
+                let pointer = format!("{pointer}/{}", escape(name));
                 match known {
-                    Some(names) if !names.split(' ').any(|known| known == name) => found(&path, nearest(name, names)),
-                    Some(_) => visit(inner, &path, &join(pattern, name), found),
-                    None => visit(inner, &path, &join(pattern, "{}"), found),
+                    Some(names) if !names.split(' ').any(|known| known == name) => {
+                        found(&pointer, nearest(name, names));
+                    }
+                    Some(_) => descend(inner, &pointer, &join(pattern, name), found),
+                    None => descend(inner, &pointer, &join(pattern, "{}"), found),
                 }
             }
         }
@@ -157,8 +168,8 @@ mod tests {
 
     fn unknown(json: &str) -> Vec<(String, Option<String>)> {
         let mut all = Vec::new();
-        visit(&serde_json::from_str(json).unwrap(), "", "", &mut |path, hint| {
-            all.push((path.to_owned(), hint.map(str::to_owned)));
+        visit(&serde_json::from_str(json).unwrap(), &mut |pointer, hint| {
+            all.push((property(pointer), hint.map(str::to_owned)));
         });
         all
     }

@@ -20,6 +20,7 @@ pub(crate) mod ns;
 pub(crate) mod path;
 pub(crate) mod pidfd;
 pub(crate) mod prctl;
+pub(crate) mod probe;
 pub(crate) mod ptrace;
 pub(crate) mod sched;
 pub(crate) mod seccomp;

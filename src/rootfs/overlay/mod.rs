@@ -10,6 +10,7 @@
 mod annotations;
 
 use std::ffi::{CStr, CString};
+use std::fmt::{self, Display};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,20 @@ struct Writable {
     tree: Option<OwnedFd>,
     upper: PathBuf,
     work: PathBuf,
+}
+
+/// For `explain`.
+impl Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let upper = match &self.upper {
+            None => "read-only".to_owned(),
+            Some(Upper::Tmpfs { .. }) => "writable in memory".to_owned(),
+            Some(Upper::State) => "writable in the state directory".to_owned(),
+            Some(Upper::Kept { upper, .. }) => format!("writable in {}", upper.display()),
+        };
+        let lower: Vec<_> = self.lower.iter().map(|dir| dir.display().to_string()).collect();
+        write!(f, "prepare an overlay of {}, {upper}", lower.join(", "))
+    }
 }
 
 impl Plan {
@@ -202,7 +217,7 @@ impl Plan {
             api::fsmount(context, Attr::empty())
         };
         configure().map_err(|error| match api::context_log(context.as_fd()) {
-            Some(text) => error.on(format_args!("root.path (type overlay; kernel: {text})")),
+            Some(text) => error.on("root.path (type overlay)").kernel(text),
             None => error.on("root.path (type overlay)"),
         })
     }
