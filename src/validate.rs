@@ -139,6 +139,8 @@ impl List<'_> {
     fn error(&mut self, document: &Document, place: &str, error: &Error) {
         let report = Report::of(error);
         let message = report.message.strip_prefix("config.json: ").unwrap_or(&report.message);
+        // Of the copy, which is one line.
+        let message = message.split_once(" at line 1 column ").map_or(message, |(message, _)| message);
         let now = position::property(&document.pointer(error));
         let written = position::property(&document.original(&document.pointer(error)));
         let message = match message.strip_prefix(&now) {

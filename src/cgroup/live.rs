@@ -3,6 +3,7 @@
 //! Runs in: parent · runtime.md#kill, runtime.md#delete (RT-56, RT-57)
 
 use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -11,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::path::PROPERTY;
 use super::tree::{gone, processes};
-use super::{Driver, Group, Record, Version, driver, file, freezer, oom, systemd, tree};
+use super::{Driver, Group, Record, Version, driver, file, freezer, oom, path, systemd, tree};
 use crate::error::{Error, On as _, Result};
 use crate::sys::{Call as _, pidfd};
 
@@ -126,6 +127,17 @@ impl Cgroup {
         }
         let deadline = Instant::now() + REMOVAL;
         self.groups.iter().try_for_each(|group| tree::remove(group, deadline))
+    }
+
+    /// Its path in the hierarchy that counts memory, as the kernel writes it.
+    pub(crate) fn memory_path(&self) -> Option<PathBuf> {
+        let group = self.find("memory")?;
+        let below = group.dir.strip_prefix(path::STANDARD).ok()?;
+        let mut parts = below.components();
+        if group.version == Version::V1 {
+            parts.next();
+        }
+        Some(Path::new("/").join(parts.as_path()))
     }
 
     pub(super) fn groups(&self) -> &[Group] {

@@ -67,6 +67,7 @@ fn options(global: &Global, matches: &ArgMatches) -> Result<ExecOptions> {
             Some(file) => Source::File(file),
             None => Source::Flags(overrides(matches, command.collect())?),
         },
+        tools: None,
         detach: matches.get_flag("detach"),
         pid_file: named("pid-file").transpose()?,
         console_socket: named("console-socket").transpose()?,

@@ -11,6 +11,7 @@ mod bundle;
 mod checkpoint;
 mod create;
 mod dashes;
+mod debug;
 mod delete;
 mod doctor;
 mod events;
@@ -76,6 +77,7 @@ const COMMANDS: &[Entry] = &[
     pause::PAUSE,
     pause::RESUME,
     exec::ENTRY,
+    debug::ENTRY,
     ps::ENTRY,
     events::ENTRY,
     checkpoint::CHECKPOINT,

@@ -7,6 +7,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
@@ -14,7 +15,7 @@ use nix::unistd::Pid;
 
 use crate::cgroup;
 use crate::error::code::Code;
-use crate::error::{Error, For as _, On as _, Property, Result};
+use crate::error::{Error, For as _, Kind, On as _, Property, Result};
 use crate::hooks::{self, Hooks, Moment, Streams};
 use crate::host::Host;
 use crate::init;
@@ -137,7 +138,7 @@ impl Creation<'_> {
         };
         let Launched { mut init, pidfd, channel, rendezvous } = launch.go()?;
         let served = self.serve(&mut init, &channel, &mut cgroup, rendezvous, &hook_output);
-        let devices = served.map_err(|error| cgroup.explain(error))?;
+        let devices = served.map_err(|error| cgroup.explain(init.explain(error)))?;
         phase::enter(Phase::Commit);
         let classes = self.plan.intel_rdt.as_ref().map(intel_rdt::Plan::make).transpose()?;
         if let Some(classes) = &classes {
@@ -359,6 +360,14 @@ impl InitGuard {
             Some((got, fds)) if got == message => Ok(fds),
             Some((got, _)) => Err(Error::other(format!("init sent {got:?} instead of {message:?}"))),
             None => Err(self.cause_of_death()),
+        }
+    }
+
+    /// Why it did not listen: a message that nobody reads any more says nothing.
+    fn explain(&mut self, error: Error) -> Error {
+        match error.kind() {
+            Kind::Sys { call: "sendmsg", errno: Errno::EPIPE, .. } => self.cause_of_death(),
+            _ => error,
         }
     }
 

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
+use super::kernel_log::{self, KernelLog, Victim};
 use super::record::Init;
 use super::{Container, Status, kill, status};
 use crate::cgroup::{Cgroup, Notice, OomNotices, Stats};
 use crate::error::{Error, On as _, Result};
+use crate::seccomp;
 use crate::sys::{self, Call as _, pidfd};
 
 /// As runc prints them; `exit` is ours.
@@ -31,6 +33,7 @@ pub(crate) struct Event<'a> {
 #[serde(untagged)]
 enum Data {
     Stats(Box<Stats>),
+    Oom(Victim),
     Exit(Exit),
 }
 
@@ -44,6 +47,9 @@ struct Exit {
     exit_status: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<i32>,
+    /// What its seccomp filter killed it for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    syscall: Option<String>,
 }
 
 /// One event, of a container that has not stopped.
@@ -57,8 +63,8 @@ impl<'a> Event<'a> {
         Self { kind: "stats", id: &container.record.id, data: Some(Data::Stats(Box::new(stats))) }
     }
 
-    fn oom(container: &'a Container) -> Self {
-        Self { kind: "oom", id: &container.record.id, data: None }
+    fn oom(container: &'a Container, victim: Option<Victim>) -> Self {
+        Self { kind: "oom", id: &container.record.id, data: victim.map(Data::Oom) }
     }
 
     fn exit(container: &'a Container, exit: Exit) -> Self {
@@ -86,16 +92,22 @@ pub(crate) fn follow(
     let Some(process) = kill::open_init(init)? else {
         return Err(Error::state(&container.record.id, "container is not running"));
     };
-    let mut watch =
-        Watch { process, notices: cgroup.oom_notices()?, kills: cgroup.oom_kills().unwrap_or(0), oom: false };
+    let mut watch = Watch {
+        process,
+        notices: cgroup.oom_notices()?,
+        kills: cgroup.oom_kills().unwrap_or(0),
+        oom: false,
+        log: KernelLog::open(),
+        records: Vec::new(),
+    };
     let mut next = Instant::now() + interval;
     loop {
         let happened = watch.wait(next)?;
         if watch.notice(&cgroup, happened.ended) {
-            tell(&Event::oom(container))?;
+            tell(&Event::oom(container, watch.victim(&cgroup)))?;
         }
         if happened.ended {
-            return tell(&Event::exit(container, exit(init, &watch)));
+            return tell(&Event::exit(container, exit(init, &mut watch)));
         }
         if happened.unread {
             return Ok(());
@@ -119,6 +131,10 @@ struct Watch {
     kills: u64,
     /// Whether there was an out-of-memory condition at all.
     oom: bool,
+    /// As far as it may be read.
+    log: Option<KernelLog>,
+    /// What it has said since the last notice.
+    records: Vec<String>,
 }
 
 struct Happened {
@@ -144,6 +160,15 @@ impl Watch {
         })
     }
 
+    fn read_log(&mut self) {
+        self.records = self.log.as_ref().map_or_else(Vec::new, KernelLog::records);
+    }
+
+    fn victim(&mut self, cgroup: &Cgroup) -> Option<Victim> {
+        self.read_log();
+        kernel_log::victim(&self.records, &cgroup.memory_path()?)
+    }
+
     /// Whether there is an out-of-memory condition to tell of. At the end, the counter knows what a
     /// notice that is still under way would say.
     fn notice(&mut self, cgroup: &Cgroup, last: bool) -> bool {
@@ -163,25 +188,36 @@ impl Watch {
 
 /// The kernel's last word on the first process: while it is a zombie in /proc, afterwards (Linux 6.15)
 /// through its descriptor.
-fn exit(init: Init, watch: &Watch) -> Exit {
+fn exit(init: Init, watch: &mut Watch) -> Exit {
     let wait_status = status::exit_code(init).or_else(|| pidfd::exit_code(watch.process.as_fd()));
-    Exit::new(wait_status, watch.oom)
+    let mut exit = Exit::new(wait_status, watch.oom);
+    if exit.signal == Some(libc::SIGSYS) {
+        watch.read_log();
+        exit.syscall = kernel_log::forbidden_call(&watch.records, init.pid).and_then(seccomp::name_of);
+    }
+    exit
 }
 
 impl Exit {
     /// From a status as waitpid(2) has it.
     fn new(wait_status: Option<i32>, oom: bool) -> Self {
-        let Some(status) = wait_status else { return Self { reason: "unknown", exit_status: None, signal: None } };
+        let Some(status) = wait_status else { return Self::default() };
         let signal = status & 0x7f;
         if signal == 0 {
-            return Self { reason: "exited", exit_status: Some(status >> 8 & 0xff), signal: None };
+            return Self { reason: "exited", exit_status: Some(status >> 8 & 0xff), ..Self::default() };
         }
         let reason = match signal {
             libc::SIGKILL if oom => "oom",
             libc::SIGSYS => "seccomp",
             _ => "signal",
         };
-        Self { reason, exit_status: Some(128 + signal), signal: Some(signal) }
+        Self { reason, exit_status: Some(128 + signal), signal: Some(signal), syscall: None }
+    }
+}
+
+impl Default for Exit {
+    fn default() -> Self {
+        Self { reason: "unknown", exit_status: None, signal: None, syscall: None }
     }
 }
 
@@ -192,7 +228,7 @@ mod tests {
     #[test]
     fn reasons() {
         let exit = |status, oom| {
-            let Exit { reason, exit_status, signal } = Exit::new(status, oom);
+            let Exit { reason, exit_status, signal, .. } = Exit::new(status, oom);
             (reason, exit_status, signal)
         };
         assert_eq!(exit(Some(3 << 8), false), ("exited", Some(3), None));

@@ -27,6 +27,7 @@ use crate::phase::{self, Phase};
 use crate::process::listen_fds::ListenFds;
 use crate::process::overrides::Overrides;
 use crate::process::{self, exec_cpu_affinity};
+use crate::rootfs::tools::Tools;
 use crate::seccomp::listener::Target;
 use crate::seccomp::{self, Filter, Listener};
 use crate::spec::{self, Config, Process};
@@ -41,6 +42,8 @@ pub(crate) struct ExecOptions {
     pub(crate) root: PathBuf,
     pub(crate) id: ContainerId,
     pub(crate) source: Source,
+    /// Tools that the process is to have, and the container has not.
+    pub(crate) tools: Option<PathBuf>,
     pub(crate) detach: bool,
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) console_socket: Option<PathBuf>,
@@ -75,6 +78,7 @@ pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
     }
     phase::enter(Phase::Preparation);
     let running = Running::of(init.as_fd(), pid, &plan.namespaces)?;
+    let tools = options.tools.as_deref().map(Tools::open).transpose()?;
     let cgroup = Cgroup::open(&container.record.cgroup);
     let console = Console::prepare(plan.process.terminal.as_ref(), options.console_socket.as_deref(), !options.detach)?;
     let signals = if options.detach { None } else { Some(take_signals().on("signals")?) };
@@ -85,6 +89,7 @@ pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
     let start = Start {
         plan: &plan,
         running: &running,
+        tools: tools.as_ref(),
         cgroup: &cgroup,
         init: pid,
         record: &container.record,
@@ -198,6 +203,7 @@ fn process_of(configured: Option<Process>, source: &Source) -> Result<Process> {
 struct Start<'a> {
     plan: &'a Plan,
     running: &'a Running<'a>,
+    tools: Option<&'a Tools>,
     cgroup: &'a Cgroup,
     init: i32,
     record: &'a Record,
@@ -228,6 +234,7 @@ impl Start<'_> {
                     filter: self.plan.filter.as_ref(),
                     keyring: self.plan.keyring.as_ref(),
                     running: self.running,
+                    tools: self.tools,
                     launch,
                     doors: &entrance.doors,
                     console: self.console,

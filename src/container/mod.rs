@@ -8,6 +8,7 @@ pub(crate) mod delete;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod id;
+mod kernel_log;
 pub(crate) mod kill;
 pub(crate) mod layers;
 pub(crate) mod list;

@@ -18,6 +18,7 @@ use crate::namespace::running::Running;
 use crate::phase::{self, Phase};
 use crate::process;
 use crate::rootfs::Root;
+use crate::rootfs::tools::Tools;
 use crate::seccomp::Filter;
 use crate::sync::Channel;
 use crate::sys::clone::exit_now;
@@ -35,6 +36,8 @@ pub(crate) struct Setup<'a> {
     /// Whose session keyring is joined, if it has one.
     pub(crate) keyring: Option<&'a ContainerId>,
     pub(crate) running: &'a Running<'a>,
+    /// What `debug` brings along.
+    pub(crate) tools: Option<&'a Tools>,
     pub(crate) launch: Launch,
     /// v1: where "0" is written to be in the container's cgroups.
     pub(crate) doors: &'a [OwnedFd],
@@ -74,6 +77,7 @@ fn set_up<'a>(setup: &Setup<'a>) -> Result<Image<'a>> {
         super::become_root()?;
         prctl::set_dumpable(false).on("exec")?;
     }
+    setup.tools.map_or(Ok(()), Tools::enter)?;
     let root = sys::path::open(c"/", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/")?;
     take_terminal(setup, root.as_fd())?;
     if let Some(id) = setup.keyring {

@@ -13,6 +13,7 @@ pub(crate) mod options;
 pub(crate) mod overlay;
 pub(crate) mod resolve;
 pub(crate) mod root;
+pub(crate) mod tools;
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;

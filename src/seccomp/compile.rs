@@ -205,6 +205,11 @@ impl Profile {
 
 const SECCOMP: Property = Property::of("linux.seccomp");
 
+/// Of a system call of this machine.
+pub(crate) fn name_of(number: i32) -> Option<String> {
+    ScmpSyscall::from(number).get_name().ok()
+}
+
 /// Parses again, slowly, to say which property is wrong.
 fn locate(text: &str, error: &serde_json::Error) -> Error {
     // Line and column would be those of this part of config.json.

@@ -23,6 +23,7 @@ use crate::spec::map::Map;
 use crate::sys;
 use cache::{Cache, Key};
 use compile::Profile;
+pub(crate) use compile::name_of;
 pub(crate) use listener::Listener;
 use ranges::Outcome;
 

@@ -69,11 +69,12 @@ impl Document {
         pointer.to_owned()
     }
 
-    /// An error about a map as a whole is usually one about a single member, without which it is another error or
+    /// An error about an object with free keys as a whole is usually one about a single member, without which it is another error or
     /// none: `differs` compiles a text and says so.
     pub(super) fn narrowed(&self, pointer: String, differs: impl Fn(&[u8]) -> bool) -> String {
         let Some(Value::Object(members)) = self.value.pointer(&pointer) else { return pointer };
-        if pointer.is_empty() || stand_in(&pointer).is_some() {
+        let is_element = pointer.rsplit_once('/').is_none_or(|(around, _)| self.is_list(around));
+        if is_element || stand_in(&pointer).is_some() {
             return pointer;
         }
         let without = |name: &String| {

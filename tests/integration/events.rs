@@ -211,7 +211,9 @@ fn out_of_memory() {
     assert_eq!(container.wait(), 137);
     eventually("no notice", || kinds(&stream).contains(&"oom".to_owned()).then_some(()));
     let oom = events(&stream).into_iter().find(|event| event["type"] == "oom").unwrap();
-    assert_eq!(oom, json!({"type": "oom", "id": bundle.id}));
+    assert_eq!((&oom["type"], &oom["id"]), (&json!("oom"), &json!(bundle.id)));
+    // The kernel's log, where it can be read and has told by then.
+    assert!(oom.get("data").is_none_or(|data| data["name"] == "dd" && data["pid"].is_i64()), "{oom}");
     if is_orlop() {
         assert_eq!(stream.finish_keeping().0.code, 0);
     } else {

@@ -16,6 +16,7 @@ mod cgroup_devices;
 mod cgroup_mounts;
 mod cgroups;
 mod cli;
+mod debug;
 mod delete;
 mod devices;
 mod doctor;
