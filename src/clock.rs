@@ -20,6 +20,13 @@ impl Utc {
     }
 }
 
+impl Utc {
+    /// So many seconds after 1970-01-01.
+    pub(crate) fn at(seconds: u64) -> Self {
+        Self { seconds, nanoseconds: 0 }
+    }
+}
+
 impl Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = date(self.seconds / 86_400);

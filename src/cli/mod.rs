@@ -9,10 +9,12 @@
 mod args;
 mod bundle;
 mod checkpoint;
+mod commit;
 mod create;
 mod dashes;
 mod debug;
 mod delete;
+mod diff;
 mod doctor;
 mod events;
 mod exec;
@@ -92,6 +94,8 @@ const COMMANDS: &[Entry] = &[
     doctor::ENTRY,
     image::ENTRY,
     bundle::ENTRY,
+    diff::ENTRY,
+    commit::ENTRY,
 ];
 
 /// Runs the command that the arguments name.

@@ -5,6 +5,7 @@
 mod attend;
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod diff;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod id;

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use serde_json::{Map, Value, json};
@@ -14,6 +14,9 @@ use crate::error::{Error, On as _, Result};
 use crate::rootfs::overlay;
 use crate::spec::template;
 use crate::sys::Call as _;
+
+/// The annotation that says which image a bundle was made of, by the digest of its manifest.
+pub(crate) const IMAGE: &str = "org.orlop.image";
 
 /// What the caller wants other than the image does.
 #[derive(Debug, Default)]
@@ -113,6 +116,7 @@ fn annotations(found: &Found, lower: &[String], wishes: &Wishes) -> Value {
     }
     // Last: no label of an image may say what the root file system is made of.
     annotations.retain(|key, _| !key.starts_with(overlay::PREFIX));
+    annotations.insert(IMAGE.to_owned(), json!(found.descriptor.digest));
     annotations.insert(overlay::LOWER.to_owned(), json!(overlay::join(lower)));
     if wishes.ephemeral {
         annotations.insert(overlay::UPPER.to_owned(), json!("tmpfs"));
@@ -185,6 +189,13 @@ fn limits(linux: &mut Value, wishes: &Wishes) -> Result<()> {
         linux["resources"]["pids"]["limit"] = json!(pids);
     }
     Ok(())
+}
+
+/// Which layers of the store these directories are.
+pub(super) fn digests_of(store: &Store, directories: &[PathBuf]) -> Vec<Option<Digest>> {
+    let layers = fs::canonicalize(store.root.join("layers/sha256")).unwrap_or_default();
+    let digest = |dir: &PathBuf| Digest::parse(fs::canonicalize(dir).ok()?.strip_prefix(&layers).ok()?.to_str()?);
+    directories.iter().map(digest).collect()
 }
 
 /// The layers of a store that a configuration names; none if it cannot be read.

@@ -3,7 +3,7 @@
 //! Runs in: parent · image-spec descriptor.md#digests
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -68,18 +68,40 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Passes on what it reads, and knows its digest and length at the end.
+/// Passes on what is read or written, and knows its digest and length at the end.
 pub(crate) struct Hashing<R> {
     inner: R,
     hasher: Sha256,
     length: u64,
 }
 
-impl<R: Read> Hashing<R> {
-    pub(crate) fn new(inner: R) -> Self {
+impl<T> Hashing<T> {
+    pub(crate) fn new(inner: T) -> Self {
         Self { inner, hasher: Sha256::new(), length: 0 }
     }
+}
 
+impl<W: Write> Hashing<W> {
+    /// What has been written, and where to.
+    pub(crate) fn written(self) -> (W, (Digest, u64)) {
+        (self.inner, (Digest(self.hasher.finalize().into()), self.length))
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.length += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<R: Read> Hashing<R> {
     /// What nobody has read yet counts too: a digest is of the whole.
     pub(crate) fn finish(mut self) -> io::Result<(Digest, u64)> {
         let mut rest = vec![0; 64 << 10];

@@ -18,6 +18,7 @@ pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+pub(crate) const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ pub(crate) struct Manifest {
 }
 
 /// The configuration of an image.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Image {
     pub(crate) architecture: String,
     pub(crate) os: String,
@@ -79,7 +80,7 @@ pub(crate) struct Image {
     pub(crate) rest: Map<String, Value>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Layers {
     #[serde(rename = "type")]
     pub(crate) kind: String,
@@ -87,7 +88,7 @@ pub(crate) struct Layers {
 }
 
 /// How a container of the image is to be run unless told otherwise. Docker writes null for what is empty.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Defaults {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,6 +141,15 @@ impl Descriptor {
     /// Whether it names further manifests, for several platforms.
     pub(crate) fn is_index(&self) -> bool {
         self.media_type == INDEX || self.media_type == DOCKER_LIST
+    }
+}
+
+/// Docker's name of a layer's type in the words of the image-spec: manifests do not mix them.
+pub(crate) fn oci_type(media_type: &str) -> &str {
+    match media_type {
+        "application/vnd.docker.image.rootfs.diff.tar" => LAYER,
+        "application/vnd.docker.image.rootfs.diff.tar.gzip" => LAYER_GZIP,
+        other => other,
     }
 }
 

@@ -5,12 +5,10 @@
 use std::fs::File;
 use std::path::Path;
 
-use serde_json::{Map, json};
-
 use super::digest::Hashing;
+use super::draft::{Draft, Layer};
 use super::source::{self, Kind, Offered};
-use super::{Changing, Descriptor, Digest, Image, Manifest, Store, document};
-use crate::clock::Utc;
+use super::{Changing, Descriptor, Digest, Store, document};
 use crate::error::{Error, Result};
 
 /// Imports what `source` offers; the names under which it is known from now on.
@@ -67,26 +65,10 @@ fn take(offered: Offered, name: Option<&str>, changing: &Changing<'_>) -> Result
 /// A root file system as the one layer of a new image.
 fn rootfs(file: &File, changing: &Changing<'_>) -> Result<Offered> {
     let layer = changing.add_blob(source::reread(file)?, None)?;
-    let diff_id = layer.0.clone();
-    let now = Utc::now().to_string();
-    let image = Image {
-        architecture: super::architecture().to_owned(),
-        os: "linux".to_owned(),
-        created: Some(now.clone()),
-        config: document::Defaults::default(),
-        rootfs: document::Layers { kind: "layers".to_owned(), diff_ids: vec![diff_id] },
-        history: vec![json!({"created": now, "created_by": "orlop image import"})],
-        rest: Map::new(),
-    };
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(document::MANIFEST.to_owned()),
-        config: Descriptor::new(document::CONFIG, changing.add_document(&image)?),
-        layers: vec![Descriptor::new(document::LAYER, layer)],
-        rest: Map::new(),
-    };
-    let descriptor = Descriptor::new(document::MANIFEST, changing.add_document(&manifest)?);
-    Ok(Offered(vec![(descriptor, Vec::new())]))
+    let mut draft = Draft::scratch()?;
+    draft.add(Layer { diff_id: layer.0.clone(), blob: Descriptor::new(document::LAYER, layer) });
+    draft.note("orlop image import", None, true);
+    Ok(Offered(vec![(draft.save(changing, None)?, Vec::new())]))
 }
 
 /// Reads every blob and says which are not what their names say.

@@ -67,7 +67,7 @@ pub(crate) fn table(images: &[Listed]) -> String {
 }
 
 /// Names are the image's, and a terminal obeys what it is told.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() { safe.extend(character.escape_default()) } else { safe.push(character) }

@@ -15,17 +15,21 @@
 //! is in use is found by looking, not by counting: a crash can leave garbage, and never lose anything.
 
 pub(crate) mod bundle;
+pub(crate) mod commit;
 mod compression;
 mod digest;
 pub(crate) mod document;
+pub(crate) mod draft;
 pub(crate) mod export;
 pub(crate) mod gc;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod layer;
 pub(crate) mod list;
+mod settings;
 mod source;
 mod user;
+mod words;
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{BufReader, Read, Write as _};
@@ -156,6 +160,12 @@ impl Store {
         }
         let name = descriptor.name().unwrap_or_default().to_owned();
         Ok(Found { name, manifest, descriptor: descriptor.clone(), image })
+    }
+
+    /// By the digest of its manifest, whether or not it has a name.
+    pub(crate) fn manifest(&self, digest: &Digest) -> Result<Found> {
+        let size = self.open_blob(digest)?.metadata().call("fstat").on(digest)?.len();
+        self.load(&Descriptor::new(document::MANIFEST, (digest.clone(), size)))
     }
 
     fn open_blob(&self, digest: &Digest) -> Result<File> {

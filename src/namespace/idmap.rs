@@ -108,6 +108,29 @@ impl Plan {
         self.gids.is_empty() || self.gids.iter().any(|line| line.covers(id))
     }
 
+    /// The maps of a process.
+    pub(crate) fn of_process(pid: i32) -> Result<Self> {
+        let read = |file: &str| {
+            let path = format!("/proc/{pid}/{file}");
+            std::fs::read_to_string(&path).call("read").on(&path).map(|text| parse(&text))
+        };
+        Ok(Self { uids: read("uid_map")?, gids: read("gid_map")? })
+    }
+
+    /// Whether ids inside and outside are the same.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.uids.is_empty() && self.gids.is_empty()
+    }
+
+    /// What an id of the host is in the container; without maps, the same.
+    pub(crate) fn user_inside(&self, host: u32) -> Option<u32> {
+        inside(&self.uids, host)
+    }
+
+    pub(crate) fn group_inside(&self, host: u32) -> Option<u32> {
+        inside(&self.gids, host)
+    }
+
     /// Writes the maps of a process that is alone in its new user namespace.
     pub(crate) fn apply(&self, host: &Host, pid: Pid) -> Result<()> {
         if !host.is_root() && (!single(&self.uids, host.euid) || !single(&self.gids, host.egid)) {
@@ -195,6 +218,15 @@ fn sorted(lines: &[Line]) -> Vec<Line> {
     let mut lines = lines.to_vec();
     lines.sort_unstable_by_key(|line| line.inside);
     lines
+}
+
+fn inside(lines: &[Line], host: u32) -> Option<u32> {
+    if lines.is_empty() {
+        return Some(host);
+    }
+    let mapped =
+        |line: &Line| host.checked_sub(line.host).filter(|offset| *offset < line.size).map(|n| line.inside + n);
+    lines.iter().find_map(mapped)
 }
 
 /// The lines of a uid_map file.
@@ -351,5 +383,7 @@ mod tests {
         assert!(plan.maps_user(0) && plan.maps_user(9) && !plan.maps_user(10));
         assert!(plan.maps_group(0) && !plan.maps_group(1));
         assert!(Plan::default().maps_user(77));
+        assert_eq!([1000, 100_008, 100_009, 0].map(|id| plan.user_inside(id)), [Some(0), Some(9), None, None]);
+        assert_eq!(Plan::default().group_inside(77), Some(77));
     }
 }

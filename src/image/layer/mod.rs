@@ -7,6 +7,7 @@
 //! anywhere else: a layer can spoil itself and no more. Whiteouts become overlayfs's own.
 
 mod headers;
+pub(super) mod pack;
 mod place;
 
 use std::ffi::CString;

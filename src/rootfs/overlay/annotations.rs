@@ -13,7 +13,8 @@ use crate::rootfs::Switch;
 use crate::spec::Config;
 use crate::sys;
 
-use super::{Plan, Upper};
+use super::changes::{Changes, Marks};
+use super::{Plan, STATE, Upper};
 
 /// What all of them begin with.
 pub(crate) const PREFIX: &str = "org.orlop.overlay.";
@@ -101,6 +102,28 @@ impl Upper {
         }
         Ok(upper)
     }
+}
+
+/// The lower directories of a configuration that has some, the topmost first.
+pub(crate) fn lower_of(config: &Config, bundle: &Path) -> Result<Vec<PathBuf>> {
+    lower_directories(config.annotations.get(LOWER).map_or("", String::as_str), bundle)
+}
+
+/// What a container of this configuration has written over the lower directories; nothing if it is read-only.
+pub(crate) fn changes_of(config: &Config, bundle: &Path, state: &Path, lower: &[PathBuf]) -> Result<Option<Changes>> {
+    let get = |key: &str| config.annotations.get(key).map(String::as_str);
+    let upper = match Upper::compile(get, bundle, config.root.as_ref().is_some_and(|root| root.readonly))? {
+        None => return Ok(None),
+        Some(Upper::State) => state.join(STATE).join("upper"),
+        Some(Upper::Kept { upper, .. }) => upper,
+        Some(Upper::Tmpfs { .. }) => {
+            return Err(annotation(UPPER).unsupported("changes in memory can be seen by nobody but the container"));
+        }
+    };
+    let user = Namespaces::compile(&config.linux)?.has(CloneFlags::CLONE_NEWUSER);
+    let options = options(get(OPTIONS).unwrap_or(""), user)?;
+    let in_user = options.iter().any(|(key, _)| key.as_c_str() == c"userxattr");
+    Changes::open(&upper, lower, if in_user { Marks::User } else { Marks::Trusted }).map(Some)
 }
 
 pub(super) fn annotation(key: &'static str) -> Property {

@@ -8,6 +8,7 @@
 //! directories can be idmapped: one stored copy serves every mapping.
 
 mod annotations;
+pub(crate) mod changes;
 
 use std::ffi::{CStr, CString};
 use std::fmt::{self, Display};
@@ -25,8 +26,9 @@ use crate::sys::{self, Call as _, path};
 
 use super::idmap::Idmap;
 use super::mount::What;
-pub(crate) use annotations::{ANNOTATIONS, LOWER, PREFIX, UPPER, join, split};
+pub(crate) use annotations::{ANNOTATIONS, LOWER, PREFIX, UPPER, changes_of, join, lower_of, split};
 use annotations::{SIZE, WORK, annotation};
+pub(crate) use changes::Changes;
 
 /// Longer strings fsconfig(2) does not take.
 const LONGEST_VALUE: usize = 255;
