@@ -7,6 +7,7 @@
 //! when it is the one called (`Command::defer`).
 
 mod args;
+mod build;
 mod bundle;
 mod checkpoint;
 mod commit;
@@ -96,6 +97,7 @@ const COMMANDS: &[Entry] = &[
     bundle::ENTRY,
     diff::ENTRY,
     commit::ENTRY,
+    build::ENTRY,
 ];
 
 /// Runs the command that the arguments name.

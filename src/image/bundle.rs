@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use serde_json::{Map, Value, json};
 
-use super::{Changing, Defaults, Digest, Found, Store, user};
+use super::{Changing, Defaults, Digest, Image, Store, user};
 use crate::error::{Error, On as _, Result};
 use crate::rootfs::overlay;
 use crate::spec::template;
@@ -40,7 +40,8 @@ pub(crate) struct Wishes {
 pub(crate) fn write(store: &Store, image: &str, dir: &Path, wishes: &Wishes) -> Result<()> {
     let changing = store.change()?;
     let found = store.find(image)?;
-    let config = config(store, &found, wishes)?;
+    let mut config = config(store, &found.image, wishes)?;
+    config["annotations"][IMAGE] = json!(found.descriptor.digest);
     fs::create_dir_all(dir).call("mkdir").on(dir.display())?;
     let dir = fs::canonicalize(dir).call("realpath").on(dir.display())?;
     let path = dir.join("config.json");
@@ -61,16 +62,17 @@ fn remember(changing: &Changing<'_>, dir: &Path) -> Result<()> {
     changing.add_bundle(dir)
 }
 
-fn config(store: &Store, found: &Found, wishes: &Wishes) -> Result<Value> {
+/// What runs the image.
+pub(super) fn config(store: &Store, image: &Image, wishes: &Wishes) -> Result<Value> {
     let ids = wishes.rootless.then(|| (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()));
     let mut config: Value =
         serde_json::from_str(&template::text(ids)).map_err(|error| Error::other(error.to_string()))?;
-    let defaults = &found.image.config;
-    let layers = found.image.rootfs.diff_ids.iter().rev();
+    let defaults = &image.config;
+    let layers = image.rootfs.diff_ids.iter().rev();
     let lower: Vec<String> = layers.clone().map(|layer| store.layer(layer).display().to_string()).collect();
     let layers: Vec<_> = layers.map(|layer| store.layer(layer)).collect();
     config["root"] = json!({"path": "", "readonly": wishes.readonly});
-    config["annotations"] = annotations(found, &lower, wishes);
+    config["annotations"] = annotations(image, &lower, wishes);
     config["process"]["args"] = json!(args(defaults, wishes)?);
     config["process"]["env"] = json!(env(defaults, wishes));
     config["process"]["cwd"] = json!(cwd(defaults));
@@ -95,8 +97,7 @@ fn config(store: &Store, found: &Found, wishes: &Wishes) -> Result<Value> {
 }
 
 /// image-spec conversion.md#annotation-fields
-fn annotations(found: &Found, lower: &[String], wishes: &Wishes) -> Value {
-    let image = &found.image;
+fn annotations(image: &Image, lower: &[String], wishes: &Wishes) -> Value {
     let mut annotations: Map<String, Value> = Map::new();
     let mut set = |key: &str, value: &str| annotations.insert(key.to_owned(), json!(value));
     set("org.opencontainers.image.os", &image.os);
@@ -116,7 +117,6 @@ fn annotations(found: &Found, lower: &[String], wishes: &Wishes) -> Value {
     }
     // Last: no label of an image may say what the root file system is made of.
     annotations.retain(|key, _| !key.starts_with(overlay::PREFIX));
-    annotations.insert(IMAGE.to_owned(), json!(found.descriptor.digest));
     annotations.insert(overlay::LOWER.to_owned(), json!(overlay::join(lower)));
     if wishes.ephemeral {
         annotations.insert(overlay::UPPER.to_owned(), json!("tmpfs"));
@@ -189,6 +189,12 @@ fn limits(linux: &mut Value, wishes: &Wishes) -> Result<()> {
         linux["resources"]["pids"]["limit"] = json!(pids);
     }
     Ok(())
+}
+
+/// The image that a bundle was made of, or the container whose state directory this is.
+pub(super) fn image_of(dir: &Path) -> Option<Digest> {
+    let config: Value = serde_json::from_slice(&fs::read(dir.join("config.json")).ok()?).ok()?;
+    Digest::parse(config["annotations"][IMAGE].as_str()?)
 }
 
 /// Which layers of the store these directories are.

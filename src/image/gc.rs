@@ -10,7 +10,7 @@ use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use super::{Digest, Index, Manifest, Store, bundle};
+use super::{Digest, Index, Manifest, Store, build, bundle};
 use crate::error::{On as _, Result};
 use crate::sys::{self, Call as _};
 use crate::tree;
@@ -50,6 +50,7 @@ pub(crate) fn prune(store: &Store, state: &Path) -> Result<Pruned> {
         pruned.layers += 1;
     }
     sweep_unfinished(store)?;
+    build::cache::sweep(store)?;
     Ok(pruned)
 }
 
@@ -75,6 +76,10 @@ fn mark_containers(store: &Store, state: &Path, marked: &mut Marked) {
     let bundles = store.bundles().unwrap_or_default();
     for dir in containers.chain(bundles) {
         marked.layers.extend(bundle::layers_of(store, &dir.join("config.json")));
+        // For `commit`, which makes a new image of the old one.
+        if let Some(image) = bundle::image_of(&dir) {
+            mark_manifest(store, &image, marked);
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 //! Everything is made in tmp/ and renamed into its place under its digest, so what is there is whole. What
 //! is in use is found by looking, not by counting: a crash can leave garbage, and never lose anything.
 
+pub(crate) mod build;
 pub(crate) mod bundle;
 pub(crate) mod commit;
 mod compression;

@@ -25,6 +25,11 @@ pub(super) struct User {
 }
 
 impl User {
+    /// Of a file that is the user's.
+    pub(super) fn ids(&self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+
     pub(super) fn to_json(&self) -> Value {
         let mut user = json!({"uid": self.uid, "gid": self.gid});
         if !self.groups.is_empty() {

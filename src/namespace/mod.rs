@@ -86,6 +86,11 @@ impl Namespaces {
         Ok(Self { new, joins, ids, offsets })
     }
 
+    /// All inherited.
+    pub(crate) fn none() -> Self {
+        Self { new: CloneFlags::empty(), joins: Vec::new(), ids: idmap::Plan::default(), offsets: None }
+    }
+
     /// Whether the container has a namespace of this type that is not simply the caller's.
     pub(crate) fn has(&self, kind: CloneFlags) -> bool {
         self.new.contains(kind) || self.joins.iter().any(|join| join.kind == kind)

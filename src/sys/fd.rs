@@ -5,6 +5,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::stat::FileStat;
 
 use super::{Call as _, Result, retry};
@@ -17,6 +18,11 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
 
 pub(crate) fn fstat(fd: BorrowedFd<'_>) -> Result<FileStat> {
     nix::sys::stat::fstat(fd).call("fstat")
+}
+
+/// What an `O_PATH` descriptor refers to, to be read.
+pub(crate) fn reopen(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    super::path::open(&super::c_string(format!("/proc/self/fd/{}", fd.as_raw_fd()))?, OFlag::O_RDONLY)
 }
 
 /// The magic number of the file system that the descriptor lives on.

@@ -170,6 +170,11 @@ fn configuration_and_history() {
 
     let container = run(&mut fixture, "one");
     container.exec_script(&[], "rm /x; echo y > /y");
+    // The base has no name any more, and still is one.
+    for name in ["one", "same"] {
+        fixture.image(&["remove", name]).success();
+    }
+    fixture.image(&["prune"]).success();
     commit(&fixture, &container, &["two", "--pause=false"]).success();
     let two = inspect(&fixture, "two");
     assert_eq!(two["config"]["config"], one["config"]["config"]);

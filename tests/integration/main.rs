@@ -11,6 +11,7 @@
 mod harness;
 
 mod bad_values;
+mod build;
 mod capabilities;
 mod cgroup_devices;
 mod cgroup_mounts;

@@ -9,6 +9,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io::{Read as _, Write};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStringExt as _;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag, major, minor};
@@ -67,21 +68,18 @@ impl<'a, W: Write> Pack<'a, W> {
             self.linked.insert(key, path.to_vec());
         }
         let records = attributes(found.dir, name, self.ids.is_empty())?;
-        let mut plain = |kind, link: &[u8]| self.entry(path, kind, link, &found.look, Records(records.0.clone()), 0);
-        match kind(&found.look) {
-            SFlag::S_IFREG => self.file(found, records),
-            SFlag::S_IFLNK => {
-                let target = path::readlinkat(found.dir, name)?;
-                plain(EntryType::Symlink, target.as_os_str().as_encoded_bytes())
-            }
-            SFlag::S_IFCHR => plain(EntryType::Char, b""),
-            SFlag::S_IFBLK => plain(EntryType::Block, b""),
-            SFlag::S_IFIFO => plain(EntryType::Fifo, b""),
+        let (kind, target) = match kind(&found.look) {
+            SFlag::S_IFREG => return self.file(found, records),
+            SFlag::S_IFLNK => (EntryType::Symlink, path::readlinkat(found.dir, name)?.into_os_string().into_vec()),
+            SFlag::S_IFCHR => (EntryType::Char, Vec::new()),
+            SFlag::S_IFBLK => (EntryType::Block, Vec::new()),
+            SFlag::S_IFIFO => (EntryType::Fifo, Vec::new()),
             _ => {
                 log::warn!("{}: a socket, which no layer can have, is left out", String::from_utf8_lossy(path));
-                Ok(())
+                return Ok(());
             }
-        }
+        };
+        self.entry(path, kind, &target, &found.look, records, 0)
     }
 
     fn directory(&mut self, found: &Found<'_>) -> Result<()> {
@@ -95,12 +93,13 @@ impl<'a, W: Write> Pack<'a, W> {
     }
 
     fn file(&mut self, found: &Found<'_>, records: Records) -> Result<()> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = path::openat(found.dir, found.name, flags, 0)?;
-        let look = fd::fstat(file.as_fd())?;
+        // A container that runs may have put a device there, which even to open may do something.
+        let place = path::openat(found.dir, found.name, OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
+        let look = fd::fstat(place.as_fd())?;
         if (look.st_dev, look.st_ino) != (found.look.st_dev, found.look.st_ino) {
             return Err(changing());
         }
+        let file = fd::reopen(place.as_fd())?;
         let size = look.st_size.cast_unsigned();
         self.entry(found.path, EntryType::Regular, b"", &look, records, size)?;
         let copied = std::io::copy(&mut File::from(file).take(size), &mut self.out).call("write")?;

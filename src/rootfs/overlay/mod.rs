@@ -91,6 +91,12 @@ impl Display for Plan {
 }
 
 impl Plan {
+    /// Not a container's: for `build`, which mounts layers itself. The topmost first; upper and work directory.
+    pub(crate) fn of_layers(lower: &[PathBuf], writable: Option<(PathBuf, PathBuf)>) -> Self {
+        let upper = writable.map(|(upper, work)| Upper::Kept { upper, work });
+        Self { lower: lower.to_vec(), upper, options: Vec::new(), idmap: false }
+    }
+
     /// Parent: makes the directories to write to, and with `for_init` opens everything that init could
     /// not reach, or not map, with its own ids.
     pub(crate) fn prepare(
