@@ -60,9 +60,10 @@ test-vm-quick: build packages-run ## those of them that cgroups have to do with
 test-vm-podman: build packages-run ## podman as a plain user with systemd's cgroups; takes some ten minutes
 	RUNTIME=$(abspath $(ORLOP)) integration/vm/rootless podman
 
-test-engines: build ## orlop under podman and containerd; installs both
+test-engines: build ## orlop under podman and containerd, its images beside umoci and skopeo; installs all of them
 	RUNTIME=$(abspath $(ORLOP)) integration/podman/run
 	RUNTIME=$(abspath $(ORLOP)) integration/containerd/run
+	RUNTIME=$(abspath $(ORLOP)) integration/images/run
 
 validate: build packages-run ## the validation suite of opencontainers/runtime-tools; needs Go
 	integration/runtime-tools/run $(abspath $(ORLOP))

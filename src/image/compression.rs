@@ -7,22 +7,46 @@ use std::io::{self, BufRead, Read};
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
+use super::archive::MOST_BYTES;
 use crate::error::{On as _, Result};
 use crate::sys::Call as _;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// What the stream holds.
+/// What the decompressor of a frame may keep in memory; compressors take 8 MiB unless told otherwise.
+const LARGEST_WINDOW: u64 = 32 << 20;
+
+/// What the stream holds, up to the length of the longest archive: a few bytes may stand for very many.
 pub(super) fn open<'a>(mut stream: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
     let start = stream.fill_buf().call("read").on("layer")?;
     Ok(if start.starts_with(GZIP) {
-        Box::new(MultiGzDecoder::new(stream))
+        Box::new(Limited { inner: MultiGzDecoder::new(stream), left: MOST_BYTES })
     } else if start.starts_with(ZSTD) {
-        Box::new(Zstd { stream: Some(stream), frame: None })
+        Box::new(Limited { inner: Zstd { stream: Some(stream), frame: None }, left: MOST_BYTES })
     } else {
         Box::new(stream)
     })
+}
+
+pub(super) fn is_compressed(start: &[u8]) -> bool {
+    start.starts_with(GZIP) || start.starts_with(ZSTD)
+}
+
+struct Limited<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)? as u64;
+        self.left = self
+            .left
+            .checked_sub(count)
+            .ok_or_else(|| io::Error::other(format!("it is longer than {} GiB uncompressed", MOST_BYTES >> 30)))?;
+        Ok(count as usize)
+    }
 }
 
 /// One frame after the other: the library reads single ones, and layers come in many, with notes
@@ -49,10 +73,14 @@ impl<R: BufRead> Read for Zstd<R> {
                     skip_frame(&mut stream)?;
                     self.stream = Some(stream);
                 }
-                _ => self.frame = Some(StreamingDecoder::new(stream).map_err(io::Error::other)?),
+                _ => self.frame = Some(frame(stream)?),
             }
         }
     }
+}
+
+fn frame<R: BufRead>(stream: R) -> io::Result<StreamingDecoder<R, FrameDecoder>> {
+    StreamingDecoder::new_with_max_window_size(stream, LARGEST_WINDOW).map_err(io::Error::other)
 }
 
 fn skip_frame(stream: &mut impl BufRead) -> io::Result<()> {
@@ -89,6 +117,15 @@ mod tests {
         };
         assert_eq!(contents(&[gzip("one"), gzip("two")].concat()).unwrap(), "onetwo");
         assert_eq!(contents(&[ONE, NOTE, TWO, NOTE].concat()).unwrap(), "onetwo");
+    }
+
+    #[test]
+    fn bombs() {
+        let mut limited = Limited { inner: io::repeat(0), left: 100_000 };
+        let error = io::copy(&mut limited, &mut io::sink()).unwrap_err();
+        assert!(error.to_string().contains("longer than 256 GiB"), "{error}");
+        // A frame whose window is 64 MiB.
+        assert!(contents(&[0x28, 0xb5, 0x2f, 0xfd, 0, 16 << 3, 0x19, 0, 0, b'o', b'n', b'e']).is_err());
     }
 
     #[test]

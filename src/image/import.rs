@@ -2,73 +2,75 @@
 //!
 //! Runs in: parent · docs/images.md
 
-use std::fs::File;
 use std::path::Path;
 
 use super::digest::Hashing;
-use super::draft::{Draft, Layer};
-use super::source::{self, Kind, Offered};
-use super::{Changing, Descriptor, Digest, Store, document};
+use super::draft::Draft;
+use super::offer::{self, Offer};
+use super::progress::Progress;
+use super::source::{Kind, Source};
+use super::{Changing, Digest, Store, document};
 use crate::error::{Error, Result};
+use crate::namespace::idmap;
+use crate::rootfs::overlay::changes::{Changes, Marks};
 
 /// Imports what `source` offers; the names under which it is known from now on.
 pub(crate) fn import(store: &Store, source: &Path, name: Option<&str>) -> Result<Vec<String>> {
     let changing = store.change()?;
-    let offered = if source.is_dir() {
-        if !source.join("oci-layout").exists() {
-            return Err(Error::other(format!(
-                "{}: is no OCI layout; `tar -c -C DIR . | orlop image import - NAME` takes a plain directory",
-                source.display()
-            )));
-        }
-        source::layout_directory(source, &changing)?
-    } else {
-        let file = source::tar(source, &changing)?;
-        match source::kind(&file)? {
-            Kind::Layout => source::layout_tar(&file, &changing)?,
-            Kind::Docker => source::docker_tar(&file, &changing)?,
-            Kind::Rootfs => rootfs(&file, &changing)?,
-        }
-    };
-    take(offered, name, &changing)
-}
-
-/// Unpacks every layer, and only then gives names: what has a name is whole.
-fn take(offered: Offered, name: Option<&str>, changing: &Changing<'_>) -> Result<Vec<String>> {
-    if offered.0.is_empty() {
-        return Err(Error::other("there is no image for this machine in it"));
+    if source.is_dir() && !source.join("oci-layout").exists() {
+        return directory(source, name.ok_or_else(no_name)?, &changing);
     }
-    if name.is_some() && offered.0.len() > 1 {
-        return Err(Error::other(format!("{} images, and one name for them", offered.0.len())));
-    }
+    let source = Source::open(source, &changing)?;
+    let mut offers = offer::offers(&source, &changing)?;
+    rename(&mut offers, name)?;
     let mut given = Vec::new();
-    for (descriptor, own_names) in offered.0 {
-        let found = changing.store.load(&descriptor)?;
-        for (layer, diff_id) in found.manifest.layers.iter().zip(&found.image.rootfs.diff_ids) {
-            changing.add_layer(&layer.digest, diff_id)?;
-        }
-        let names: Vec<String> = match name {
-            Some(name) => vec![document::full_name(name)],
-            None => own_names.iter().map(|name| document::full_name(name)).collect(),
-        };
-        if names.is_empty() {
-            return Err(Error::other("the image has no name of its own: give it one"));
-        }
-        for name in &names {
-            changing.name(descriptor.clone(), name)?;
-        }
-        given.extend(names);
+    for offer in offers {
+        given.extend(take(offer, &source, &changing)?);
     }
     Ok(given)
 }
 
-/// A root file system as the one layer of a new image.
-fn rootfs(file: &File, changing: &Changing<'_>) -> Result<Offered> {
-    let layer = changing.add_blob(source::reread(file)?, None)?;
+/// What the images are going to be called.
+fn rename(offers: &mut [Offer], name: Option<&str>) -> Result<()> {
+    match (name, &mut *offers) {
+        (_, []) => return Err(Error::other("there is no image for this machine in it")),
+        (Some(name), [offer]) => offer.names = vec![name.to_owned()],
+        (Some(_), offers) => return Err(Error::other(format!("{} images, and one name for them", offers.len()))),
+        (None, _) => {}
+    }
+    if offers.iter().any(|offer| offer.names.is_empty()) {
+        return Err(no_name());
+    }
+    Ok(())
+}
+
+fn no_name() -> Error {
+    Error::other("the image has no name of its own: give it one")
+}
+
+/// A root file system in a directory, as the one layer of a new image.
+fn directory(dir: &Path, name: &str, changing: &Changing<'_>) -> Result<Vec<String>> {
     let mut draft = Draft::scratch()?;
-    draft.add(Layer { diff_id: layer.0.clone(), blob: Descriptor::new(document::LAYER, layer) });
+    draft.add(changing.pack(&Changes::open(dir, &[], Marks::Trusted)?, &idmap::Plan::default())?);
     draft.note("orlop image import", None, true);
-    Ok(Offered(vec![(draft.save(changing, None)?, Vec::new())]))
+    let name = document::full_name(name);
+    draft.save(changing, Some(&name))?;
+    Ok(vec![name])
+}
+
+/// Fetches every layer, and only then gives names: what has a name is whole.
+fn take(mut offer: Offer, source: &Source, changing: &Changing<'_>) -> Result<Vec<String>> {
+    let names = std::mem::take(&mut offer.names);
+    let progress = Progress::new(offer.layers.iter().map(|layer| source.length(&layer.name)).sum());
+    let open = |name: &str| if source.kind == Kind::Rootfs { source.whole() } else { source.read(name) };
+    let fetched = changing.fetch(&offer.layers, &open, &progress);
+    progress.finish();
+    let descriptor = offer.finish(fetched?, changing)?;
+    let names: Vec<String> = names.iter().map(|name| document::full_name(name)).collect();
+    for name in &names {
+        changing.name(descriptor.clone(), name)?;
+    }
+    Ok(names)
 }
 
 /// Reads every blob and says which are not what their names say.

@@ -14,29 +14,35 @@
 //! Everything is made in tmp/ and renamed into its place under its digest, so what is there is whole. What
 //! is in use is found by looking, not by counting: a crash can leave garbage, and never lose anything.
 
+mod archive;
 pub(crate) mod build;
 pub(crate) mod bundle;
+mod chunks;
 pub(crate) mod commit;
 mod compression;
 mod digest;
 pub(crate) mod document;
 pub(crate) mod draft;
 pub(crate) mod export;
+mod fetch;
 pub(crate) mod gc;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod layer;
 pub(crate) mod list;
+mod offer;
+mod progress;
 mod settings;
 mod source;
 mod user;
 mod words;
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{BufReader, Read, Write as _};
+use std::io::{Read, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -156,9 +162,7 @@ impl Store {
     pub(crate) fn load(&self, descriptor: &Descriptor) -> Result<Found> {
         let manifest: Manifest = self.document(&descriptor.digest)?;
         let image: Image = self.document(&manifest.config.digest)?;
-        if image.rootfs.diff_ids.len() != manifest.layers.len() {
-            return Err(Error::other("the image's configuration and manifest have different numbers of layers"));
-        }
+        offer::same_number(&manifest.layers, &image.rootfs.diff_ids)?;
         let name = descriptor.name().unwrap_or_default().to_owned();
         Ok(Found { name, manifest, descriptor: descriptor.clone(), image })
     }
@@ -228,51 +232,6 @@ impl Changing<'_> {
         self.add_blob(text.as_slice(), None)
     }
 
-    /// Unpacks the layer that a blob holds, unless it is there already.
-    pub(crate) fn add_layer(&self, blob: &Digest, diff_id: &Digest) -> Result<()> {
-        let file = BufReader::with_capacity(1 << 16, self.store.open_blob(blob)?);
-        let content = Hashing::new(compression::open(file)?);
-        self.unpack(content, Some(diff_id)).map(drop).map_err(|error| error.within(format_args!("layer {blob}")))
-    }
-
-    /// Unpacks a tar to a directory of the digest of its content.
-    fn unpack(&self, mut content: Hashing<impl Read>, expected: Option<&Digest>) -> Result<Digest> {
-        if let Some(expected) = expected.filter(|expected| self.store.layer(expected).exists()) {
-            return Ok(expected.clone());
-        }
-        let path = self.temporary();
-        DirBuilder::new().mode(0o755).create(&path).call("mkdir").on(path.display())?;
-        let done = self.unpack_to(&mut content, &path).and_then(|()| {
-            let (digest, _) = content.finish().call("read").on("layer")?;
-            match expected.filter(|expected| **expected != digest) {
-                Some(expected) => Err(Error::other(format!("its content has diff id {digest}, not {expected}"))),
-                None => self.settle(&path, &digest).map(|()| digest),
-            }
-        });
-        if done.is_err() {
-            self.discard(&path);
-        }
-        done
-    }
-
-    fn unpack_to(&self, content: &mut impl Read, path: &Path) -> Result<()> {
-        let dir = File::open(path).call("open").on(path.display())?;
-        layer::Unpack::new(dir.as_fd()).apply(content)
-    }
-
-    /// Gives an unpacked layer its name; whole on disk before it has it.
-    fn settle(&self, path: &Path, digest: &Digest) -> Result<()> {
-        let dir = File::open(path).call("open").on(path.display())?;
-        nix::unistd::syncfs(&dir).call("syncfs").on(path.display())?;
-        let layer = self.store.layer(digest);
-        match fs::rename(path, &layer) {
-            // The same layer twice in one image.
-            Err(_) if layer.exists() => self.discard(path),
-            renamed => renamed.call("rename").on(layer.display())?,
-        }
-        Ok(())
-    }
-
     fn discard(&self, path: &Path) {
         let name = path.file_name().map(|name| sys::c_string(name.as_encoded_bytes()));
         let removed = match (self.store.directory("tmp"), name) {
@@ -285,15 +244,15 @@ impl Changing<'_> {
         }
     }
 
-    /// A name that nobody else has: there is one who changes, and each name is used once.
+    /// A name that nobody else has: there is one process that changes, and its threads count together.
     fn temporary(&self) -> PathBuf {
-        let mut number = 0_u64;
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = self.store.root.join(format!("tmp/{}-{number}", std::process::id()));
             if fs::symlink_metadata(&path).is_err() {
                 return path;
             }
-            number += 1;
         }
     }
 

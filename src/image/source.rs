@@ -1,21 +1,24 @@
-//! What an image is imported from, and what kind of archive it is.
+//! What an image is imported from: blobs by name, in a directory or in a tar.
 //!
-//! Runs in: parent · image-spec image-layout.md; `docker save`
+//! Runs in: parent
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek as _, Write as _};
-use std::path::Path;
+use std::io::{self, BufReader, Read, Seek as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use tar::EntryType;
 
-use super::{Changing, Descriptor, Digest, Index, LONGEST_DOCUMENT, compression, document};
+use super::archive::{Archive, unreadable};
+use super::progress::{Counted, Progress};
+use super::{Changing, Digest, LONGEST_DOCUMENT, compression};
 use crate::error::{Error, On as _, Result};
 use crate::sys::Call as _;
 
-/// Manifests to choose from, by the names the source gives them; their blobs are in the store already.
-#[derive(Debug, Default)]
-pub(super) struct Offered(pub(super) Vec<(Descriptor, Vec<String>)>);
+/// Of memory for the names in an archive: that of an image has a few dozen.
+const MOST_NAMES: usize = 4 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -24,176 +27,172 @@ pub(super) enum Kind {
     Rootfs,
 }
 
-/// `manifest.json` of docker save.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) kind: Kind,
+    blobs: Blobs,
 }
 
-/// A tar from a file or from standard input, which is put aside: it is read twice.
-pub(super) fn tar(source: &Path, changing: &Changing<'_>) -> Result<File> {
-    if source != Path::new("-") {
-        return File::open(source).call("open").on(source.display());
+#[derive(Debug)]
+enum Blobs {
+    Directory(PathBuf),
+    Archive(File, BTreeMap<Vec<u8>, Entry>),
+}
+
+/// Where in the archive its data are, or the name of the entry that has them.
+#[derive(Debug)]
+enum Entry {
+    Data(u64, u64),
+    Link(Vec<u8>),
+}
+
+impl Source {
+    /// A layout in a directory, or any tar from a file or standard input (`-`).
+    pub(super) fn open(path: &Path, changing: &Changing<'_>) -> Result<Self> {
+        if path.is_dir() {
+            return Ok(Self { kind: Kind::Layout, blobs: Blobs::Directory(path.to_owned()) });
+        }
+        let file = plain_file(path, changing)?;
+        let (kind, entries) = index(&file)?;
+        Ok(Self { kind, blobs: Blobs::Archive(file, entries) })
+    }
+
+    pub(super) fn read(&self, name: &str) -> Result<Box<dyn Read + Send + '_>> {
+        match &self.blobs {
+            Blobs::Directory(dir) => {
+                let path = dir.join(name);
+                Ok(Box::new(File::open(&path).call("open").on(path.display())?))
+            }
+            Blobs::Archive(file, entries) => {
+                let missing = || Error::other(format!("the archive has no {name}"));
+                let (at, left) = find(entries, name.as_bytes()).ok_or_else(missing)?;
+                Ok(Box::new(Section { file, at, left }))
+            }
+        }
+    }
+
+    /// As far as that can be said.
+    pub(super) fn length(&self, name: &str) -> u64 {
+        match &self.blobs {
+            Blobs::Directory(dir) => dir.join(name).metadata().map_or(0, |look| look.len()),
+            Blobs::Archive(_, entries) => find(entries, name.as_bytes()).map_or(0, |(_, length)| length),
+        }
+    }
+
+    /// The archive itself.
+    pub(super) fn whole(&self) -> Result<Box<dyn Read + Send + '_>> {
+        match &self.blobs {
+            Blobs::Directory(dir) => Err(Error::other(format!("{}: is a directory", dir.display()))),
+            Blobs::Archive(file, _) => {
+                Ok(Box::new(Section { file, at: 0, left: file.metadata().call("fstat").on("archive")?.len() }))
+            }
+        }
+    }
+
+    pub(super) fn document<T>(&self, name: &str, parse: fn(&[u8]) -> Result<T>) -> Result<T> {
+        let mut text = Vec::new();
+        self.read(name)?.take(LONGEST_DOCUMENT).read_to_end(&mut text).call("read").on(name)?;
+        parse(&text).map_err(|error| error.within(name))
+    }
+}
+
+/// What a layout calls a blob.
+pub(super) fn blob_name(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// By the names of what is in it: a layout may be a docker archive as well, and is better read as a layout.
+fn index(file: &File) -> Result<(Kind, BTreeMap<Vec<u8>, Entry>)> {
+    let mut archive = Archive::seekable(BufReader::new(file));
+    let mut entries = BTreeMap::new();
+    let (mut any, mut names) = (false, 0);
+    let (mut is_layout, mut is_docker) = (false, false);
+    while let Some(item) = archive.next()? {
+        any = true;
+        let name = item.name.strip_prefix(b"./").unwrap_or(&item.name);
+        is_layout |= name == b"oci-layout";
+        is_docker |= name == b"manifest.json";
+        names += 100 + name.len() + item.link.len();
+        let entry = match item.kind {
+            EntryType::Regular if item.map.is_none() => Entry::Data(archive.position(), item.size),
+            EntryType::Link | EntryType::Symlink => Entry::Link(item.link),
+            _ => continue,
+        };
+        if names <= MOST_NAMES {
+            entries.insert(name.to_vec(), entry);
+        }
+    }
+    let kind = match (is_layout, is_docker) {
+        _ if !any => return Err(Error::other("the archive is empty, or no tar")),
+        (true, _) => Kind::Layout,
+        (_, true) => Kind::Docker,
+        _ => return Ok((Kind::Rootfs, BTreeMap::new())),
+    };
+    if names > MOST_NAMES {
+        Err(Error::other("the archive has too many entries for one of images"))
+    } else {
+        Ok((kind, entries))
+    }
+}
+
+/// A layer that several images share is a link, `../ID/layer.tar`.
+fn find(entries: &BTreeMap<Vec<u8>, Entry>, name: &[u8]) -> Option<(u64, u64)> {
+    match entries.get(name)? {
+        Entry::Data(at, length) => Some((*at, *length)),
+        Entry::Link(target) => match entries.get(target.strip_prefix(b"../").unwrap_or(target))? {
+            Entry::Data(at, length) => Some((*at, *length)),
+            Entry::Link(_) => None,
+        },
+    }
+}
+
+/// The file itself if it can be read anywhere and is not compressed; else a copy that can and is not.
+fn plain_file(source: &Path, changing: &Changing<'_>) -> Result<File> {
+    let is_stdin = source == Path::new("-");
+    let file = if is_stdin {
+        File::from(io::stdin().as_fd().try_clone_to_owned().call("dup").on("standard input")?)
+    } else {
+        File::open(source).call("open").on(source.display())?
+    };
+    let look = file.metadata().call("fstat").on(source.display())?;
+    let mut start = [0; 4];
+    if !is_stdin && look.is_file() {
+        let count = file.read_at(&mut start, 0).call("read").on(source.display())?;
+        if !compression::is_compressed(&start[..count]) {
+            return Ok(file);
+        }
     }
     let path = changing.temporary();
-    let mut file =
+    let mut copy =
         File::options().create_new(true).read(true).write(true).open(&path).call("open").on(path.display())?;
     // Nobody else needs a name for it.
     std::fs::remove_file(&path).call("unlink").on(path.display())?;
-    std::io::copy(&mut std::io::stdin().lock(), &mut file).call("read").on("standard input")?;
-    file.flush().and_then(|()| file.rewind()).call("lseek").on("standard input")?;
-    Ok(file)
+    let progress = Progress::new(if look.is_file() { look.len() } else { 0 });
+    let counted = BufReader::with_capacity(1 << 16, Counted { inner: file, progress: &progress });
+    let copied = io::copy(&mut compression::open(counted)?, &mut copy).map_err(unreadable);
+    progress.finish();
+    copied?;
+    copy.rewind().call("lseek").on("archive")?;
+    Ok(copy)
 }
 
-/// From the beginning again, and not compressed any more.
-pub(super) fn reread(mut file: &File) -> Result<Box<dyn Read + '_>> {
-    file.rewind().call("lseek").on("archive")?;
-    compression::open(BufReader::with_capacity(1 << 16, file))
+/// A part of a file, from anywhere at the same time as others.
+#[derive(Debug)]
+struct Section<'a> {
+    file: &'a File,
+    at: u64,
+    left: u64,
 }
 
-/// By what is in it: a layout may be a docker archive as well, and is better read as a layout.
-pub(super) fn kind(file: &File) -> Result<Kind> {
-    let mut kind = Kind::Rootfs;
-    let mut any = false;
-    for entry in tar::Archive::new(reread(file)?).entries().map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        any = true;
-        match entry.path_bytes().strip_prefix(b"./").unwrap_or(&entry.path_bytes()) {
-            b"oci-layout" => return Ok(Kind::Layout),
-            b"manifest.json" => kind = Kind::Docker,
-            _ => {}
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).unwrap_or(buffer.len()).min(buffer.len());
+        let count = self.file.read_at(&mut buffer[..wanted], self.at)?;
+        if count == 0 && wanted > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.at += count as u64;
+        self.left -= count as u64;
+        Ok(count)
     }
-    if any { Ok(kind) } else { Err(Error::other("the archive is empty, or no tar")) }
-}
-
-/// A layout in a directory: what is referred to is copied.
-pub(super) fn layout_directory(dir: &Path, changing: &Changing<'_>) -> Result<Offered> {
-    let path = dir.join("index.json");
-    let text = std::fs::read(&path).call("read").on(path.display())?;
-    let index: Index = document::parse(&text).map_err(|error| error.within(path.display()))?;
-    let mut fetch = |digest: &Digest| {
-        let path = dir.join("blobs/sha256").join(digest.hex());
-        let file = File::open(&path).call("open").on(path.display())?;
-        changing.add_blob(file, Some(digest)).map(drop)
-    };
-    offer(index, changing, &mut fetch)
-}
-
-/// A layout in a tar: its blobs are taken as they come, and are in the store then.
-pub(super) fn layout_tar(file: &File, changing: &Changing<'_>) -> Result<Offered> {
-    let mut index = None;
-    for entry in tar::Archive::new(reread(file)?).entries().map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let path = entry.path_bytes().into_owned();
-        let path = path.strip_prefix(b"./").unwrap_or(&path);
-        if path == b"index.json" {
-            index = Some(read_document(entry, document::parse)?);
-        } else if let Some(digest) = path.strip_prefix(b"blobs/sha256/").and_then(|name| std::str::from_utf8(name).ok())
-            && let Some(digest) = Digest::parse(digest)
-        {
-            changing.add_blob(entry, Some(&digest))?;
-        }
-    }
-    let index = index.ok_or_else(|| Error::other("the archive has no index.json"))?;
-    let mut fetch = |digest: &Digest| match changing.store.blob(digest).exists() {
-        true => Ok(()),
-        false => Err(Error::other(format!("the archive has no blob {digest}"))),
-    };
-    offer(index, changing, &mut fetch)
-}
-
-/// Every manifest of the index, or of those it leads to, with all its blobs in the store.
-fn offer(index: Index, changing: &Changing<'_>, fetch: &mut dyn FnMut(&Digest) -> Result<()>) -> Result<Offered> {
-    let mut offered = Offered::default();
-    for entry in index.manifests {
-        let names = entry.name().map(str::to_owned).into_iter().collect::<Vec<_>>();
-        let Some(manifest) = choose(entry, changing, fetch, 4)? else { continue };
-        let content: super::Manifest = changing.store.document(&manifest.digest)?;
-        for blob in std::iter::once(&content.config).chain(&content.layers) {
-            fetch(&blob.digest)?;
-        }
-        offered.0.push((manifest, names));
-    }
-    Ok(offered)
-}
-
-/// The manifest for this machine, through indexes of indexes down to a depth.
-fn choose(
-    entry: Descriptor,
-    changing: &Changing<'_>,
-    fetch: &mut dyn FnMut(&Digest) -> Result<()>,
-    depth: u32,
-) -> Result<Option<Descriptor>> {
-    if entry.platform.as_ref().is_some_and(|platform| !super::is_for_this_machine(platform)) {
-        return Ok(None);
-    }
-    fetch(&entry.digest)?;
-    if !entry.is_index() {
-        return Ok(Some(entry));
-    }
-    if depth == 0 {
-        return Err(Error::other("indexes of indexes, too deep"));
-    }
-    let inner: Index = changing.store.document(&entry.digest)?;
-    for manifest in inner.manifests {
-        if let Some(chosen) = choose(manifest, changing, fetch, depth - 1)? {
-            return Ok(Some(chosen));
-        }
-    }
-    Ok(None)
-}
-
-/// docker save before it wrote layouts, and podman's docker-archive.
-pub(super) fn docker_tar(file: &File, changing: &Changing<'_>) -> Result<Offered> {
-    let mut blobs: BTreeMap<Vec<u8>, (Digest, u64)> = BTreeMap::new();
-    let mut links: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    let mut saved: Vec<Saved> = Vec::new();
-    for entry in tar::Archive::new(reread(file)?).entries().map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let path = entry.path_bytes().into_owned();
-        if path == b"manifest.json" {
-            saved = read_document(entry, document::parse_any)?;
-        } else if let Some(target) = entry.link_name_bytes() {
-            links.insert(path, target.into_owned());
-        } else if entry.header().entry_type().is_file() {
-            let name = String::from_utf8_lossy(&path).into_owned();
-            blobs.insert(path, changing.add_blob(entry, None).map_err(|error| error.within(name))?);
-        }
-    }
-    let mut offered = Offered::default();
-    for image in saved {
-        let find = |name: &str| {
-            let name = name.as_bytes();
-            // A layer that several images share is a link, `../ID/layer.tar`.
-            let target = links.get(name).map_or(name, |target| target.strip_prefix(b"../").unwrap_or(target));
-            let missing = || Error::other(format!("the archive has no {}", String::from_utf8_lossy(name)));
-            blobs.get(target).cloned().ok_or_else(missing)
-        };
-        let layers = image.layers.iter().map(|name| Ok(Descriptor::new(document::LAYER, find(name)?)));
-        let manifest = super::Manifest {
-            schema_version: 2,
-            media_type: Some(document::MANIFEST.to_owned()),
-            config: Descriptor::new(document::CONFIG, find(&image.config)?),
-            layers: layers.collect::<Result<_>>()?,
-            rest: serde_json::Map::new(),
-        };
-        let descriptor = Descriptor::new(document::MANIFEST, changing.add_document(&manifest)?);
-        offered.0.push((descriptor, image.repo_tags.unwrap_or_default()));
-    }
-    Ok(offered)
-}
-
-fn read_document<T>(entry: impl Read, parse: fn(&[u8]) -> Result<T>) -> Result<T> {
-    let mut text = Vec::new();
-    entry.take(LONGEST_DOCUMENT).read_to_end(&mut text).map_err(unreadable)?;
-    parse(&text)
-}
-
-fn unreadable(error: std::io::Error) -> Error {
-    Error::other(format!("the archive cannot be read: {error}"))
 }

@@ -37,6 +37,7 @@ mod hook_failures;
 mod hooks;
 mod idmap;
 mod image_export;
+mod image_import;
 mod images;
 mod intel_rdt;
 mod kill;

@@ -6,7 +6,6 @@
 //! RESOLVE_IN_ROOT), what it says of its own size is believed up to limits, and nothing is written
 //! anywhere else: a layer can spoil itself and no more. Whiteouts become overlayfs's own.
 
-mod headers;
 pub(super) mod pack;
 mod place;
 
@@ -17,7 +16,6 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{SFlag, UtimensatFlags, makedev};
-use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid};
 use tar::EntryType;
 
@@ -25,14 +23,8 @@ use crate::error::{Error, On as _, Result};
 use crate::sys::{self, Call as _, path, xattr};
 use crate::tree;
 
-use headers::{Headers, Item};
-use place::{Place, Spot};
-
-/// Real images have some hundred thousand.
-const MOST_ENTRIES: u64 = 2_000_000;
-
-/// Of what the files of one layer say to be long; holes count.
-const MOST_BYTES: u64 = 256 << 30;
+use super::archive::{Archive, Item, Look, unreadable};
+use place::{Place, Spot, WHITEOUT};
 
 /// Zeros of this length become a hole.
 const BLOCK: usize = 64 << 10;
@@ -44,36 +36,20 @@ pub(crate) struct Unpack<'a> {
     privileged: bool,
     /// What a directory shall look like in the end: until then things are made in it.
     directories: Vec<(Place, Look)>,
-    entries: u64,
-    bytes: u64,
     skipped_devices: u64,
-}
-
-/// Mode, owner and time of an entry.
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    modified: TimeSpec,
 }
 
 impl<'a> Unpack<'a> {
     pub(crate) fn new(root: BorrowedFd<'a>) -> Self {
         let privileged = nix::unistd::geteuid().is_root();
-        Self { root, privileged, directories: Vec::new(), entries: 0, bytes: 0, skipped_devices: 0 }
+        Self { root, privileged, directories: Vec::new(), skipped_devices: 0 }
     }
 
     /// Everything up to the end of the archive.
     pub(crate) fn apply(mut self, tar: impl Read) -> Result<()> {
-        let mut archive = tar::Archive::new(tar);
-        let mut headers = Headers::default();
-        for entry in archive.entries().map_err(unreadable)?.raw(true) {
-            let mut entry = entry.map_err(unreadable)?;
-            let Some(item) = headers.next(&mut entry)? else { continue };
-            self.count(&item)?;
-            let name = item.name.clone();
-            self.add(item, &mut entry).map_err(|error| error.within(String::from_utf8_lossy(&name)))?;
+        let mut archive = Archive::new(tar);
+        while let Some(item) = archive.next()? {
+            self.add(&item, &mut archive).map_err(|error| error.within(String::from_utf8_lossy(&item.name)))?;
         }
         self.finish_directories()?;
         if self.skipped_devices > 0 {
@@ -82,33 +58,25 @@ impl<'a> Unpack<'a> {
         Ok(())
     }
 
-    fn count(&mut self, item: &Item) -> Result<()> {
-        self.entries += 1;
-        self.bytes = self.bytes.saturating_add(item.size);
-        if self.entries > MOST_ENTRIES {
-            return Err(Error::other(format!("the layer has more than {MOST_ENTRIES} entries")));
-        }
-        if self.bytes > MOST_BYTES {
-            return Err(Error::other(format!("the layer is longer than {} GiB", MOST_BYTES >> 30)));
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, item: Item, content: &mut impl Read) -> Result<()> {
+    fn add(&mut self, item: &Item, content: &mut impl Read) -> Result<()> {
         let place = Place::new(&item.name)?;
+        // umoci hides what a directory had where a file is now: it hides all of that itself.
+        if place.is_whiteout() && place.is_below_a_file(self.root) {
+            return Ok(());
+        }
         let Some((spot, name)) = place.spot(self.root)? else {
-            return self.root_directory(&item, place);
+            return self.root_directory(item, place);
         };
-        if let Some(hidden) = name.to_bytes().strip_prefix(b".wh.") {
+        if let Some(hidden) = name.to_bytes().strip_prefix(WHITEOUT) {
             return self.whiteout(&spot, hidden);
         }
         match item.kind {
-            EntryType::Directory => return self.directory(&item, place, &spot, name),
-            EntryType::Regular | EntryType::Continuous => {
+            EntryType::Directory => return self.directory(item, place, &spot, name),
+            EntryType::Regular => {
                 make_room(&spot, &name)?;
-                write_file(&spot, &name, content, item.size)?;
+                write_file(&spot, &name, content, item)?;
             }
-            EntryType::Link => return self.hard_link(&item, &spot, &name),
+            EntryType::Link => return self.hard_link(item, &spot, &name),
             EntryType::Symlink => {
                 make_room(&spot, &name)?;
                 let target = sys::c_string(&item.link)?;
@@ -122,12 +90,12 @@ impl<'a> Unpack<'a> {
                 self.skipped_devices += 1;
                 return Ok(());
             }
-            EntryType::Char | EntryType::Block => device(&item, &spot, &name)?,
+            EntryType::Char | EntryType::Block => device(item, &spot, &name)?,
             other => {
                 return Err(Error::other(format!("entries of type {:?} are not supported", other.as_byte() as char)));
             }
         }
-        self.dress(&item, &spot, &name)
+        self.dress(item, &spot, &name)
     }
 
     /// Only a directory can be what everything else is in (CVE-2021-29136).
@@ -259,11 +227,24 @@ fn make_room(spot: &Spot, name: &CString) -> sys::Result<()> {
     tree::remove(spot.as_fd(), name)
 }
 
-fn write_file(spot: &Spot, name: &CString, content: &mut impl Read, size: u64) -> Result<()> {
+fn write_file(spot: &Spot, name: &CString, content: &mut impl Read, item: &Item) -> Result<()> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
     let mut file = std::fs::File::from(path::openat(spot.as_fd(), name, flags, 0o600)?);
+    match &item.map {
+        None => write_piece(&mut file, content, item.size)?,
+        Some(map) => {
+            for (offset, length) in &map.pieces {
+                file.seek(SeekFrom::Start(*offset)).call("lseek")?;
+                write_piece(&mut file, content, *length)?;
+            }
+        }
+    }
+    Ok(file.set_len(item.size).call("ftruncate")?)
+}
+
+fn write_piece(file: &mut std::fs::File, content: &mut impl Read, length: u64) -> Result<()> {
     let mut buffer = vec![0; BLOCK];
-    let mut left = size;
+    let mut left = length;
     while left > 0 {
         let wanted = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
         let chunk = &mut buffer[..wanted];
@@ -276,7 +257,7 @@ fn write_file(spot: &Spot, name: &CString, content: &mut impl Read, size: u64) -
         written.call("write")?;
         left -= wanted as u64;
     }
-    Ok(file.set_len(size).call("ftruncate")?)
+    Ok(())
 }
 
 /// A device that overlayfs would take for a whiteout is none that an image may have.
@@ -307,8 +288,4 @@ fn is_directory(mode: u32) -> bool {
 
 fn is_whiteout(mode: u32, device: u64) -> bool {
     SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFCHR && device == makedev(0, 0)
-}
-
-fn unreadable(error: std::io::Error) -> Error {
-    Error::other(format!("the tar cannot be read: {error}"))
 }

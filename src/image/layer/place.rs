@@ -13,6 +13,9 @@ use nix::sys::stat::FileStat;
 use crate::error::{Error, On as _, Result};
 use crate::sys::{self, path};
 
+/// What the names of whiteouts begin with.
+pub(super) const WHITEOUT: &[u8] = b".wh.";
+
 /// A name of the tar, taken apart: absolute ones are the layer's, and none goes up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place(Vec<CString>);
@@ -49,7 +52,17 @@ impl Place {
         Ok(Some((Spot(dir), name.clone())))
     }
 
-    /// The same without making anything.
+    /// Whether something that is no directory is on the way.
+    pub(super) fn is_below_a_file(&self, root: BorrowedFd<'_>) -> bool {
+        let parents = self.0.split_last().map_or(&[][..], |(_, parents)| parents);
+        matches!(open(root, parents), Err(sys::Error { errno: Errno::ENOTDIR, .. }))
+    }
+
+    pub(super) fn is_whiteout(&self) -> bool {
+        self.0.last().is_some_and(|name| name.to_bytes().starts_with(WHITEOUT))
+    }
+
+    /// The same as `spot` without making anything.
     pub(super) fn existing(&self, root: BorrowedFd<'_>) -> Result<Option<(Spot, CString)>> {
         let Some((name, parents)) = self.0.split_last() else { return Ok(None) };
         Ok(Some((Spot(open(root, parents).on(self)?), name.clone())))

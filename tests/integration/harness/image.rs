@@ -61,6 +61,11 @@ impl Fixture {
         self.bundle.file("made")
     }
 
+    /// Directories of the layers.
+    pub(crate) fn layers(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.store.join("layers/sha256")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
     pub(crate) fn count(&self, dir: &str) -> usize {
         fs::read_dir(self.store.join(dir)).unwrap().count()
     }
