@@ -114,9 +114,9 @@ pub(crate) fn text(findings: &[Finding]) -> String {
             topic = finding.topic;
             text += &format!("{topic}\n");
         }
-        text += &format!("  {:<8} {:<24} {}\n", finding.state.name(), finding.name, finding.found);
+        text += &format!("  {:<8} {:<30} {}\n", finding.state.name(), finding.name, finding.found);
         if let Some(advice) = &finding.advice {
-            text += &format!("           {:<24} -> {advice}\n", "");
+            text += &format!("           {:<30} -> {advice}\n", "");
         }
     }
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();
@@ -154,7 +154,7 @@ mod tests {
         list.missing("d", "none", "get one");
         let shown = text(&findings);
         assert!(shown.ends_with("containers cannot run here; missing: 1\n"), "{shown}");
-        assert!(shown.starts_with("kernel\n  ok       a                        there\n"), "{shown}");
+        assert!(shown.starts_with("kernel\n  ok       a                              there\n"), "{shown}");
         assert!(shown.contains("-> get a new one\n"), "{shown}");
     }
 }

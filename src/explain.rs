@@ -135,14 +135,20 @@ fn inside(plan: &Plan, config: &Config, options: &CreateOptions, steps: &mut Ste
         let path = join.path.to_string_lossy();
         steps.add_for(join.property, format_args!("setns({path}, {})", Flags(join.kind)));
     }
-    let made = plan.namespaces.new - plan.namespaces.clone_flags(plan.launch);
+    let cgroup = CloneFlags::CLONE_NEWCGROUP;
+    let made = plan.namespaces.new - plan.namespaces.clone_flags(plan.launch) - cgroup;
     if !made.is_empty() {
         steps.add_for(Property::of("linux.namespaces"), format_args!("unshare({})", Flags(made)));
     }
     if plan.namespaces.makes(CloneFlags::CLONE_NEWNET) {
         steps.add("bring up lo");
     }
-    plan.rootfs.explain(steps.enter(INIT, Phase::Mounts));
+    steps.enter(INIT, Phase::Mounts);
+    if plan.namespaces.makes(cgroup) {
+        let when = "once in the cgroups: before the first mount of them, or after all mounts";
+        steps.add_for(Property::of("linux.namespaces"), format_args!("unshare(NEWCGROUP), {when}"));
+    }
+    plan.rootfs.explain(steps);
     steps.enter(INIT, Phase::Kernel);
     for (name, property, call) in
         [(&plan.names.host, "hostname", "sethostname"), (&plan.names.domain, "domainname", "setdomainname")]
@@ -156,7 +162,11 @@ fn inside(plan: &Plan, config: &Config, options: &CreateOptions, steps: &mut Ste
     }
     steps.enter(INIT, Phase::Hooks).hooks(&plan.hooks.create_container);
     plan.rootfs.explain_masks(steps.enter(INIT, Phase::Masks));
-    steps.enter(INIT, Phase::Pivot).add(match plan.rootfs.root.switch {
+    steps.enter(INIT, Phase::Pivot);
+    if plan.rootfs.root.readonly {
+        steps.add_for(Property::of("root.readonly"), "mount_setattr(/, RDONLY)");
+    }
+    steps.add(match plan.rootfs.root.switch {
         Switch::Pivot => "pivot_root(\".\", \".\"); umount2(\".\", DETACH)",
         Switch::Move => "move_mount(root -> /); chroot(\".\")",
         Switch::Chroot => "chroot(\".\")",

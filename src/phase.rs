@@ -68,7 +68,9 @@ static CURRENT: AtomicU8 = AtomicU8::new(Phase::Arguments as u8);
 /// What follows belongs to this phase.
 pub(crate) fn enter(phase: Phase) {
     let before = CURRENT.swap(phase as u8, Ordering::Relaxed);
-    timings::entered(Phase::from_number(before).unwrap_or(phase));
+    if before != phase as u8 {
+        timings::entered(Phase::from_number(before).unwrap_or(phase));
+    }
 }
 
 pub(crate) fn current() -> Phase {

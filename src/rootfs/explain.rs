@@ -35,9 +35,6 @@ impl Plan {
         for (index, path) in self.masks.masked.iter().enumerate() {
             steps.add_for(Property::at(mask::MASKED, index), format_args!("cover {path}"));
         }
-        if self.root.readonly {
-            steps.add_for(Property::of("root.readonly"), "mount_setattr(/, RDONLY)");
-        }
     }
 }
 

@@ -253,7 +253,8 @@ fn ranges() {
 
     bundle.set("/linux/uidMappings/1/size", json!(10_001)).write();
     let output = bundle.finish(prepare(&bundle, &args, Some(&etc)));
-    output.failure(&["linux.uidMappings: newuidmap failed"]);
+    let hint = "/etc/subuid gives plain only 200000-209999: mapping 200000 takes a line such as plain:200000:10001";
+    output.failure(&["linux.uidMappings: newuidmap failed", hint]);
     bundle.assert_clean();
 }
 

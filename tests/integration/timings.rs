@@ -32,6 +32,8 @@ fn phases_of_parent_and_init() {
     {
         find(&events, phase, 1);
     }
+    let waiting = events.iter().filter(|event| event["name"] == "waiting-for-init").count();
+    assert_eq!(waiting, 2, "before and after the hooks: {events:#?}");
     for phase in ["namespaces", "mounts", "masks", "pivot-root", "user"] {
         find(&events, phase, 2);
     }
