@@ -21,7 +21,7 @@ export LIBSECCOMP_LINK_TYPE := dylib
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: help build bundles run test test-unit test-root test-vm test-vm-quick test-vm-podman test-engines validate bench conformance fmt lint install clean packages-build packages-run
+.PHONY: help build bundles run test test-unit test-root test-vm test-vm-quick test-vm-podman test-faults test-engines validate bench conformance fmt lint install clean packages-build packages-run
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -59,6 +59,10 @@ test-vm-quick: build packages-run ## those of them that cgroups have to do with
 
 test-vm-podman: build packages-run ## podman as a plain user with systemd's cgroups; takes some ten minutes
 	RUNTIME=$(abspath $(ORLOP)) integration/vm/rootless podman
+
+test-faults: packages-run ## every system call of the commands made to fail, and to be the last; takes half an hour
+	@test "$$(id -u)" = 0 || { echo "make test-faults: needs root"; exit 1; }
+	integration/faults
 
 test-engines: build ## orlop under podman and containerd, its images beside umoci and skopeo; installs all of them
 	RUNTIME=$(abspath $(ORLOP)) integration/podman/run

@@ -315,17 +315,26 @@ enum End {
     TimedOut(Duration),
 }
 
-/// Reads what the hook prints until it exits or its time is up.
+/// Waits for the end of the hook, or makes an end of it.
 fn attend(child: Child, timeout: Option<Duration>, reader: &OwnedFd, output: &mut Tail) -> sys::Result<End> {
+    let exited = watch(&child, timeout, reader, output);
+    if let Ok(true) = exited {
+        return child.wait().map(End::Exited);
+    }
+    child.kill_group()?;
+    child.wait()?;
+    output.drain(reader);
+    exited.map(|_| End::TimedOut(timeout.unwrap_or_default()))
+}
+
+/// Reads what the hook prints until it has exited, or its time is up: false.
+fn watch(child: &Child, timeout: Option<Duration>, reader: &OwnedFd, output: &mut Tail) -> sys::Result<bool> {
     let deadline = timeout.and_then(|limit| Instant::now().checked_add(limit));
     let mut printing = true;
     loop {
         let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if remaining == Some(Duration::ZERO) {
-            child.kill_group()?;
-            child.wait()?;
-            output.drain(reader);
-            return Ok(End::TimedOut(timeout.unwrap_or_default()));
+            return Ok(false);
         }
         let mut fds = [PollFd::new(child.as_fd(), PollFlags::POLLIN), PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
         let watched = if printing { &mut fds[..] } else { &mut fds[..1] };
@@ -335,7 +344,7 @@ fn attend(child: Child, timeout: Option<Duration>, reader: &OwnedFd, output: &mu
         if exited {
             // Its last words, if they came after the drain above.
             output.drain(reader);
-            return child.wait().map(End::Exited);
+            return Ok(true);
         }
     }
 }

@@ -37,15 +37,15 @@ mod timings;
 mod tree;
 mod validate;
 
+use crate::error::On as _;
+
 /// Runs the command that the arguments name and returns the exit code.
 #[must_use]
 pub fn main() -> i32 {
-    if sys::stdio::open_missing().and_then(|()| sys::signal::make_failing_writes_errors()).is_err() {
-        // There may be nowhere to say why.
-        return 1;
-    }
-    if let Err(error) = sys::exe::seal() {
-        crate::log::fatal(&error.on("own executable"));
+    let ready = sys::stdio::open_missing().and_then(|()| sys::signal::make_failing_writes_errors());
+    let ready = ready.on("standard descriptors").and_then(|()| sys::exe::seal().on("/proc/self/exe"));
+    if let Err(error) = ready {
+        crate::log::fatal(&error);
         return 1;
     }
     cli::main()

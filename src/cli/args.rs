@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use crate::container::ContainerId;
-use crate::error::{Error, Result};
+use crate::error::{On as _, Result};
+use crate::sys::Call as _;
 
 /// `--name VALUE` or `--name=VALUE`; given several times, the last counts.
 pub(super) fn option(name: &'static str, value: &'static str) -> Arg {
@@ -62,7 +63,7 @@ pub(super) fn container_id(matches: &ArgMatches) -> Result<ContainerId> {
 
 /// A path as given, relative to the current directory, symbolic links and all.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|error| Error::other(format!("{}: {error}", path.display())))
+    std::path::absolute(path).call("getcwd").on(path.display())
 }
 
 /// The first paragraph of what clap has to say: the rest is advice, and engines show one line.

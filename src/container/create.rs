@@ -151,8 +151,10 @@ impl Creation<'_> {
         let terminal = console.map(Console::receive).transpose()?.flatten();
         super::send_pidfd(options.pidfd_socket.as_deref(), pidfd.as_fd())?;
         super::write_pid_file(options.pid_file.as_deref(), init.pid.as_raw())?;
-        channel.tell(ToInit::Committed, &[])?;
-        dir.unlock()?;
+        channel.tell(ToInit::Committed, &[]).inspect_err(|_| {
+            options.pid_file.iter().for_each(|path| drop(std::fs::remove_file(path)));
+        })?;
+        dir.unlock();
         cgroup.keep();
         made.keep();
         dir.keep();

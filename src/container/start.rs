@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -22,6 +23,9 @@ use super::notify_socket::Proxy;
 use super::record::LaterHooks;
 use super::state::START_SOCKET;
 use super::{Container, Status, status};
+
+/// How long a process may take from its last word to its end.
+const DYING: Duration = Duration::from_secs(1);
 
 impl Container {
     /// Returns when the program runs and the poststart hooks have; for a supervisor, when the container
@@ -48,8 +52,8 @@ impl Container {
         if done.as_ref().is_err_and(Error::is_hook) {
             self.destroy()?;
         }
-        let unlocked = self.dir.unlock();
-        done.and_then(|proxy| unlocked.map(|()| proxy))
+        self.dir.unlock();
+        done
     }
 
     fn check_startable(&self) -> Result<()> {
@@ -80,7 +84,10 @@ impl Container {
             self.hand_over(listener, &channel)?;
         }
         await_program(&channel).map_err(|error| self.why_not_started(error))?;
-        self.dir.unlink(START_SOCKET)?;
+        // The program runs, and whoever asks for the status sees that.
+        if let Err(error) = self.dir.unlink(START_SOCKET) {
+            log::warn!("{error}");
+        }
         phase::enter(Phase::Poststart);
         let LaterHooks { poststart, output, .. } = &self.record.hooks;
         if poststart.is_empty() {
@@ -93,12 +100,21 @@ impl Container {
 
     /// What killed init, and whether it was for want of memory.
     fn why_not_started(&self, error: Error) -> Error {
+        self.await_end();
         let is_silent = error.code() == Code::InitDied && !matches!(error.kind(), Kind::Init(_));
         let error = match self.record.init.filter(|_| is_silent) {
             Some(init) => died(status::exit_code(init)),
             None => error,
         };
         Cgroup::open(&self.record.cgroup).explain(error)
+    }
+
+    /// Init has said why it dies, or closed the channel dying: until it is dead, the container would still
+    /// seem to be one that can be started.
+    fn await_end(&self) {
+        if let Some(Ok(Some(init))) = self.record.init.map(open_init) {
+            let _ = pidfd::wait(init.as_fd(), DYING);
+        }
     }
 
     /// The seccomp listener, to its agent. Without an agent the container cannot go on (LNX-133).

@@ -47,32 +47,47 @@ impl StateDir {
     /// until `unlock` or drop; of several claims at the same time exactly one succeeds (RT-41).
     pub(crate) fn claim(root: &Path, id: &ContainerId, record: &Record) -> Result<Self> {
         let path = root.join(id);
+        loop {
+            let is_new = make_dir(&path)?;
+            match Self::take(&path, id, record) {
+                Ok(Some(claimed)) => return Ok(claimed),
+                Ok(None) => {}
+                Err(error) => {
+                    // Not one that another create has locked. What is in it keeps it.
+                    if is_new && error.errno().is_some() {
+                        let _ = std::fs::remove_dir(&path);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// `None` if somebody has just removed the directory.
+    fn take(path: &Path, id: &ContainerId, record: &Record) -> Result<Option<Self>> {
         let taken = |how: &str| {
             Error::state(id, format!("container with given ID already exists{how}")).code_is(Code::ContainerExists)
         };
-        loop {
-            make_dir(&path)?;
-            let Some(dir) = open_dir(&path)? else { continue };
-            match dir.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(taken("")),
-                Err(TryLockError::Error(error)) => return Err(error).call("flock").on(path.display()),
+        let Some(dir) = open_dir(path)? else { return Ok(None) };
+        match dir.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(taken("")),
+            Err(TryLockError::Error(error)) => return Err(error).call("flock").on(path.display()),
+        }
+        // By whoever had it, after we opened and before we locked it.
+        if dir.metadata().call("fstat").on(path.display())?.nlink() == 0 {
+            return Ok(None);
+        }
+        let mut claimed = Self { dir, path: path.to_owned(), remove_on_drop: false };
+        match claimed.load()? {
+            None => {
+                claimed.remove_on_drop = true;
+                claimed.save(record).map(|()| Some(claimed))
             }
-            // Removed by whoever had it, after we opened and before we locked it.
-            if dir.metadata().call("fstat").on(path.display())?.nlink() == 0 {
-                continue;
+            Some(Record { init: None, .. }) => {
+                Err(taken(": left by a create that was interrupted, which delete removes"))
             }
-            let mut claimed = Self { dir, path, remove_on_drop: false };
-            return match claimed.load()? {
-                None => {
-                    claimed.remove_on_drop = true;
-                    claimed.save(record).map(|()| claimed)
-                }
-                Some(Record { init: None, .. }) => {
-                    Err(taken(": left by a create that was interrupted, which delete removes"))
-                }
-                Some(_) => Err(taken("")),
-            };
+            Some(_) => Err(taken("")),
         }
     }
 
@@ -86,15 +101,21 @@ impl StateDir {
         lock::acquire(&self.dir, &self.path)
     }
 
-    /// Lets others go on; a process cloned meanwhile shares the lock, so closing is not enough.
-    pub(crate) fn unlock(&self) -> Result<()> {
-        self.dir.unlock().call("flock").on(self.path.display())
+    /// Lets others go on; a process cloned meanwhile shares the lock, so closing is not enough. What was
+    /// done under the lock is done, whatever comes of this.
+    pub(crate) fn unlock(&self) {
+        if let Err(error) = self.dir.unlock().call("flock").on(self.path.display()) {
+            log::warn!("{error}");
+        }
     }
 
     /// Whether some command is at work on this container.
     pub(crate) fn is_locked(&self) -> Result<bool> {
         match self.dir.try_lock_shared() {
-            Ok(()) => self.unlock().map(|()| false),
+            Ok(()) => {
+                self.unlock();
+                Ok(false)
+            }
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error).call("flock").on(self.path.display()),
         }
@@ -219,8 +240,8 @@ impl StateDir {
 }
 
 /// Only root, or the user whose containers these are, may look. The sticky bit on directories above
-/// keeps clean-up of `$XDG_RUNTIME_DIR` away (XDG Base Directory Specification).
-fn make_dir(path: &Path) -> Result<()> {
+/// keeps clean-up of `$XDG_RUNTIME_DIR` away (XDG Base Directory Specification). False if it was there.
+fn make_dir(path: &Path) -> Result<bool> {
     let make = || DirBuilder::new().mode(0o700).create(path);
     let made = match make() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -231,8 +252,8 @@ fn make_dir(path: &Path) -> Result<()> {
         made => made,
     };
     match made {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made.call("mkdir").on(path.display()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        made => made.call("mkdir").on(path.display()).map(|()| true),
     }
 }
 
@@ -247,10 +268,12 @@ fn open_dir(path: &Path) -> Result<Option<File>> {
 
 impl Drop for StateDir {
     fn drop(&mut self) {
-        let removed = if self.remove_on_drop { self.remove() } else { Ok(()) };
-        if let Err(error) = removed.and_then(|()| self.unlock()) {
+        if self.remove_on_drop
+            && let Err(error) = self.remove()
+        {
             log::warn!("{error}");
         }
+        self.unlock();
     }
 }
 

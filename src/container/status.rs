@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::Read as _;
 
 use nix::errno::Errno;
+use nix::unistd::Pid;
 use serde::Serialize;
 
 use super::Container;
@@ -41,14 +42,16 @@ impl Display for Status {
 
 impl Container {
     pub(crate) fn status(&self) -> Result<Status> {
-        match self.record.init {
+        let Some(init) = self.record.init else {
             // A create that was killed has let go of its lock.
-            None if self.dir.is_locked()? => Ok(Status::Creating),
+            return Ok(if self.dir.is_locked()? { Status::Creating } else { Status::Stopped });
+        };
+        match living(init)? {
             None => Ok(Status::Stopped),
-            Some(init) if !is_alive(init)? => Ok(Status::Stopped),
             // Also one that is still to be started: who starts it would wait for a frozen init.
             Some(_) if Cgroup::open(&self.record.cgroup).is_frozen()? => Ok(Status::Paused),
-            Some(_) if self.dir.holds(START_SOCKET)? => Ok(Status::Created),
+            // A start that was killed, or could not write, may have left its socket.
+            Some(stat) if !stat.has_executed() && self.dir.holds(START_SOCKET)? => Ok(Status::Created),
             Some(_) => Ok(Status::Running),
         }
     }
@@ -61,12 +64,22 @@ impl Container {
 
 /// Whether this very process runs: not a zombie, not another one with the same pid.
 pub(crate) fn is_alive(init: Init) -> Result<bool> {
-    match Stat::read(init.pid) {
-        Ok(stat) => Ok(stat.is_alive() && stat.start_time == init.start_time),
-        // Gone before the file was opened, or while it was read.
-        Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ESRCH) => Ok(false),
-        Err(error) => Err(error.on(format_args!("/proc/{}/stat", init.pid))),
-    }
+    living(init).map(|stat| stat.is_some())
+}
+
+fn living(init: Init) -> Result<Option<Stat>> {
+    let is_init = |stat: &Stat| stat.is_alive() && stat.start_time == init.start_time;
+    let read = || match Stat::read(init.pid) {
+        // Gone before the file was opened, or while it was read; or this /proc is no use.
+        Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ESRCH) && is_gone(init.pid) => Ok(None),
+        stat => stat.map(|stat| Some(stat).filter(is_init)),
+    };
+    // Another process may just have got its pid.
+    read().or_else(|_| read()).on(format_args!("/proc/{}/stat", init.pid))
+}
+
+fn is_gone(pid: i32) -> bool {
+    nix::sys::signal::kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
 }
 
 /// How this very process has ended, as waitpid(2) would tell its parent: while it is a zombie.
@@ -91,6 +104,7 @@ pub(crate) fn start_time(pid: i32) -> Result<u64> {
 pub(crate) struct Stat {
     state: u8,
     parent: i32,
+    flags: u32,
     threads: u64,
     start_time: u64,
     exit_code: i32,
@@ -99,6 +113,9 @@ pub(crate) struct Stat {
 impl Stat {
     /// Longest: 52 numbers of up to 20 digits.
     const LONGEST: usize = 2048;
+
+    /// PF_FORKNOEXEC of the kernel's sched.h: cloned, and not executed anything since.
+    const NOT_EXECUTED: u32 = 0x40;
 
     fn read(pid: i32) -> sys::Result<Self> {
         let file = File::open(format!("/proc/{pid}/stat")).call("open")?;
@@ -115,15 +132,21 @@ impl Stat {
         let mut fields = rest.split_ascii_whitespace();
         let state = *fields.next()?.as_bytes().first()?;
         let parent = fields.next()?.parse().ok()?;
-        let threads = fields.nth(20 - 5)?.parse().ok()?;
+        let flags = fields.nth(9 - 5)?.parse().ok()?;
+        let threads = fields.nth(20 - 10)?.parse().ok()?;
         let start_time = fields.nth(22 - 21)?.parse().ok()?;
         let exit_code = fields.nth(52 - 23)?.parse().ok()?;
-        Some(Self { state, parent, threads, start_time, exit_code })
+        Some(Self { state, parent, flags, threads, start_time, exit_code })
     }
 
     /// A zombie with threads is a process whose main thread alone has ended.
     fn is_alive(&self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1
+    }
+
+    /// Init becomes the container's program by execve.
+    fn has_executed(&self) -> bool {
+        self.flags & Self::NOT_EXECUTED == 0
     }
 }
 
@@ -137,7 +160,10 @@ mod tests {
     #[test]
     fn the_name_may_hold_anything() {
         let stat = Stat::parse(STAT.as_bytes()).unwrap();
-        assert_eq!(stat, Stat { state: b'S', parent: 1, threads: 3, start_time: 98765, exit_code: 256 });
+        assert_eq!(
+            stat,
+            Stat { state: b'S', parent: 1, flags: 4_194_560, threads: 3, start_time: 98765, exit_code: 256 }
+        );
         let latin1 = [b"1 (\xff\xfe) R", &STAT.as_bytes()[17..]].concat();
         assert_eq!(Stat::parse(&latin1).unwrap().start_time, 98765);
         assert_eq!(Stat::parse(b""), None);
@@ -151,12 +177,19 @@ mod tests {
             [(b'R', 1, true), (b'T', 1, true), (b'Z', 1, false), (b'Z', 0, false), (b'Z', 2, true), (b'X', 0, false)]
         {
             assert_eq!(
-                Stat { state, parent: 1, threads, start_time: 0, exit_code: 0 }.is_alive(),
+                Stat { state, parent: 1, flags: 0, threads, start_time: 0, exit_code: 0 }.is_alive(),
                 alive,
                 "{}",
                 char::from(state)
             );
         }
+    }
+
+    #[test]
+    fn a_child_that_has_executed_nothing_yet() {
+        let stat = Stat::parse(STAT.replace(" 4194560 ", " 4194624 ").as_bytes()).unwrap();
+        assert!(!stat.has_executed());
+        assert!(Stat::parse(STAT.as_bytes()).unwrap().has_executed());
     }
 
     #[test]

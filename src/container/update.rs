@@ -22,8 +22,8 @@ impl Container {
             self.record = record;
         }
         let done = self.change(change);
-        let unlocked = self.dir.unlock();
-        done.and(unlocked)
+        self.dir.unlock();
+        done
     }
 
     fn change(&self, change: &Change) -> Result<()> {

@@ -12,6 +12,7 @@ mod harness;
 
 mod bad_values;
 mod build;
+mod callers;
 mod capabilities;
 mod cgroup_devices;
 mod cgroup_mounts;
@@ -32,6 +33,8 @@ mod exec_errors;
 mod exec_inside;
 mod exec_security;
 mod explain;
+#[cfg(target_arch = "x86_64")]
+mod faults;
 mod features;
 mod hook_failures;
 mod hooks;

@@ -58,22 +58,27 @@ impl Scratch {
         found
     }
 
-    /// Fails if anything is left. The kernel may take a moment to let go of a killed process.
-    #[track_caller]
-    pub(crate) fn assert_clean(&self) {
+    /// The same after the moment that the kernel may take to let go of a killed process.
+    pub(crate) fn lasting_leftovers(&self) -> Vec<String> {
         let end = Instant::now() + Duration::from_secs(5);
         loop {
             let left = self.leftovers();
-            if left.is_empty() {
-                return;
+            if left.is_empty() || Instant::now() > end {
+                return left;
             }
-            assert!(Instant::now() < end, "left behind: {left:#?}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
+    /// Fails if anything is left.
+    #[track_caller]
+    pub(crate) fn assert_clean(&self) {
+        let left = self.lasting_leftovers();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+
     /// After a failure: takes away whatever is left, by any means.
-    fn force_clean(&self) {
+    pub(crate) fn force_clean(&self) {
         for id in self.ids() {
             runtime::spawn(&self.dir, &["--root", path(&self.state_root()), "delete", "--force", &id]).finish_quietly();
         }
