@@ -122,8 +122,10 @@ impl Channel {
     pub(crate) fn tell(&self, message: ToInit, fds: &[OwnedFd]) -> Result<()> {
         let fds: Vec<_> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
         let Err(error) = socket::send(self.fd(), &[message as u8], &fds) else { return Ok(()) };
-        // Nobody listens any more, and what init said before says why.
-        self.next()?;
+        // Nobody listens any more, and what init said before says why. Otherwise init waits for us.
+        if matches!(error.errno, Errno::EPIPE | Errno::ECONNRESET) {
+            self.next()?;
+        }
         Err(error.on(format_args!("message {message:?} to init")))
     }
 

@@ -83,6 +83,7 @@ fn begin(dir: &Path, mut command: Command, also: Option<Pid>, point: Option<Poin
         });
         tracer.take(main, also);
         let code = tracer.follow(main);
+        tracer.let_go();
         drop(done);
         code
     });
@@ -128,7 +129,7 @@ impl Tracer {
         if let Some(pid) = also {
             ptrace::seize(pid, options).unwrap();
             ptrace::interrupt(pid).unwrap();
-            self.processes.push(Process::new(pid));
+            self.processes.push(Process { is_new: false, ..Process::new(pid) });
         }
         go_on(main, None);
     }
@@ -151,6 +152,15 @@ impl Tracer {
                 }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => panic!("waitpid: {errno}"),
+            }
+        }
+    }
+
+    /// Who has not had its first stop yet would stop for good, with nobody left to tell it to go on.
+    fn let_go(&self) {
+        for process in self.processes.iter().filter(|process| process.is_new) {
+            if let Ok(WaitStatus::Stopped(pid, _)) = waitpid(process.pid, Some(WaitPidFlag::__WALL)) {
+                let _ = ptrace::detach(pid, None);
             }
         }
     }
