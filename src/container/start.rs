@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use crate::cgroup::Cgroup;
@@ -74,7 +75,11 @@ impl Container {
     }
 
     fn let_go(&self) -> Result<()> {
-        let socket = socket::connect(self.dir.fd(), START_SOCKET).on(START_SOCKET)?;
+        let socket = socket::connect(self.dir.fd(), START_SOCKET).on(START_SOCKET).inspect_err(|error| {
+            if error.errno() == Some(Errno::ECONNREFUSED) {
+                self.await_end();
+            }
+        })?;
         let channel = Channel::new(socket);
         let output = &self.record.hooks.output;
         if !output.is_empty() {
@@ -109,7 +114,7 @@ impl Container {
         Cgroup::open(&self.record.cgroup).explain(error)
     }
 
-    /// Init has said why it dies, or closed the channel dying: until it is dead, the container would still
+    /// Init has said why it dies, or closed its sockets dying: until it is dead, the container would still
     /// seem to be one that can be started.
     fn await_end(&self) {
         if let Some(Ok(Some(init))) = self.record.init.map(open_init) {

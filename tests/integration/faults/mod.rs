@@ -13,13 +13,15 @@ mod tracer;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::harness::Bundle;
+use crate::harness::{Bundle, Output};
 use scenes::{Create, Kind, Run, Scene, With};
 use tracer::{Call, Fault, Point, Trace};
 
@@ -120,7 +122,8 @@ impl<S: Scene> Trial<S> {
         let mut problems = Vec::new();
         let started = std::time::Instant::now();
         for (point, call) in &points {
-            for problem in self.try_point(*point) {
+            let tried = catch_unwind(AssertUnwindSafe(|| self.try_point(*point)));
+            for problem in tried.unwrap_or_else(|_| self.give_up()) {
                 problems.push(format!(
                     "process {} call {} ({call:?}) {:?}: {problem}",
                     point.process, point.call, point.fault
@@ -178,6 +181,12 @@ impl<S: Scene> Trial<S> {
         problems
     }
 
+    /// Even what looks at a point, or cleans up after it, did not come to its end.
+    fn give_up(&mut self) -> Vec<String> {
+        self.scene.bundle().scratch().force_clean();
+        vec!["see the panic above".to_owned()]
+    }
+
     /// A command that succeeded has done what it does without a fault.
     fn compare(&mut self, trace: &Trace, point: Point, problems: &mut Vec<String>) {
         let seen = self.scene.look(trace);
@@ -201,7 +210,7 @@ impl<S: Scene> Trial<S> {
     /// `delete --force`, and what is there afterwards that was not there before.
     fn clean_up(&mut self, trace: &Trace) -> Vec<String> {
         let bundle = self.scene.bundle();
-        let deleted = bundle.command(&["delete", "--force", &bundle.id]);
+        let deleted = delete(bundle, &trace.pids);
         let mut left = Vec::new();
         if deleted.code != 0 {
             left.push(format!("delete --force: {}", deleted.stderr));
@@ -215,9 +224,6 @@ impl<S: Scene> Trial<S> {
             left.extend(files(bundle).difference(&self.files).map(|name| format!("file {name}")));
         }
         self.scene.release();
-        for pid in &trace.pids {
-            let _ = waitpid(*pid, Some(WaitPidFlag::WNOHANG));
-        }
         left
     }
 
@@ -226,12 +232,30 @@ impl<S: Scene> Trial<S> {
         let bundle = self.scene.bundle();
         let pid_file = bundle.file("again.pid");
         let created = bundle.spawn_create(&bundle.id, &["--pid-file", pid_file.to_str().unwrap()]).finish();
-        let deleted = bundle.command(&["delete", "--force", &bundle.id]);
-        if let Some(pid) = fs::read_to_string(pid_file).ok().and_then(|pid| pid.parse().ok()) {
-            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
-        }
+        let pid = fs::read_to_string(pid_file).ok().and_then(|pid| pid.parse().ok());
+        let deleted = delete(bundle, &Vec::from_iter(pid.map(Pid::from_raw)));
         (created.code != 0 || deleted.code != 0).then(|| format!("not to be used again: {created:?} {deleted:?}"))
     }
+}
+
+/// `delete --force`. What has lost its parent is ours to reap, as an engine's shim would: the kernel keeps a
+/// pid namespace, and its first process, until nobody is left in it, the dead included.
+fn delete(bundle: &Bundle, orphans: &[Pid]) -> Output {
+    let deletion = bundle.spawn(&["delete", "--force", &bundle.id]);
+    let is_done = AtomicBool::new(false);
+    let reap = || {
+        let mut orphans = orphans.to_vec();
+        while !is_done.load(Ordering::Relaxed) {
+            orphans.retain(|pid| waitpid(*pid, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(reap);
+        let output = catch_unwind(AssertUnwindSafe(|| deletion.finish()));
+        is_done.store(true, Ordering::Relaxed);
+        output.unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 /// The points to try: every one, or every nth.
