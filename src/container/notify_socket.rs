@@ -97,11 +97,16 @@ impl Proxy {
     /// `start` and `run --detach`: until the container is ready or has ended.
     pub(super) fn wait(&self, container: &Container) -> Result<()> {
         let Some(init) = container.record.init else { return Ok(()) };
-        let Some(process) = kill::open_init(init)? else { return Ok(()) };
+        let process = kill::open_init(init)?;
         loop {
-            let mut fds = [readable(&self.inside), readable(&process)];
-            sys::retry(|| poll(&mut fds, PollTimeout::NONE)).call("poll").on("process")?;
-            let has_ended = fds[1].any().unwrap_or_default();
+            let has_ended = match &process {
+                Some(process) => {
+                    let mut fds = [readable(&self.inside), readable(process)];
+                    sys::retry(|| poll(&mut fds, PollTimeout::NONE)).call("poll").on("process")?;
+                    fds[1].any().unwrap_or_default()
+                }
+                None => true,
+            };
             let messages = if has_ended { LAST_MESSAGES } else { 1 };
             for _ in 0..messages {
                 if self.read()? {
