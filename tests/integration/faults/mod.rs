@@ -210,7 +210,7 @@ impl<S: Scene> Trial<S> {
     /// `delete --force`, and what is there afterwards that was not there before.
     fn clean_up(&mut self, trace: &Trace) -> Vec<String> {
         let bundle = self.scene.bundle();
-        let deleted = delete(bundle, &trace.pids);
+        let deleted = delete_by_force(bundle, &trace.pids);
         let mut left = Vec::new();
         if deleted.code != 0 {
             left.push(format!("delete --force: {}", deleted.stderr));
@@ -233,14 +233,14 @@ impl<S: Scene> Trial<S> {
         let pid_file = bundle.file("again.pid");
         let created = bundle.spawn_create(&bundle.id, &["--pid-file", pid_file.to_str().unwrap()]).finish();
         let pid = fs::read_to_string(pid_file).ok().and_then(|pid| pid.parse().ok());
-        let deleted = delete(bundle, &Vec::from_iter(pid.map(Pid::from_raw)));
+        let deleted = delete_by_force(bundle, &Vec::from_iter(pid.map(Pid::from_raw)));
         (created.code != 0 || deleted.code != 0).then(|| format!("not to be used again: {created:?} {deleted:?}"))
     }
 }
 
 /// `delete --force`. What has lost its parent is ours to reap, as an engine's shim would: the kernel keeps a
 /// pid namespace, and its first process, until nobody is left in it, the dead included.
-fn delete(bundle: &Bundle, orphans: &[Pid]) -> Output {
+fn delete_by_force(bundle: &Bundle, orphans: &[Pid]) -> Output {
     let deletion = bundle.spawn(&["delete", "--force", &bundle.id]);
     let is_done = AtomicBool::new(false);
     let reap = || {
