@@ -188,7 +188,7 @@ fn configuration_and_history() {
 #[test]
 fn ids_are_mapped_back() {
     let mut fixture = fixture(
-        "echo > /etc/root; echo > /etc/user; chown 1000:1001 /etc/user; rm -r /opt; mkdir /opt; exec sleep 1000",
+        "echo > /etc/root; echo > /etc/user; chown 1000:1001 /etc/user; rm -r /opt; mkdir /opt; echo up; exec sleep 1000",
     );
     let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
     fixture.bundle.namespace("user").set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
@@ -196,8 +196,7 @@ fn ids_are_mapped_back() {
     fixture.bundle.set("/process/capabilities/permitted", json!(["CAP_CHOWN"]));
     fixture.bundle.set("/process/capabilities/bounding", json!(["CAP_CHOWN"]));
     let container = fixture.bundle.create();
-    container.start();
-    crate::harness::eventually("no /opt", || upper(&fixture, &container).join("opt").is_dir().then_some(()));
+    container.start().wait_output("up");
     commit(&fixture, &container, &["new"]).success();
     container.stop();
     container.delete();
@@ -224,6 +223,11 @@ fn refusals() {
     set_attribute(&moved, "trusted.overlay.redirect", b"/opt");
     commit(&fixture, &container, &["new"]).failure(&["moved", "redirect_dir"]);
     fs::remove_dir(&moved).unwrap();
+    let whiteout = upper(&fixture, &container).join("etc/.wh.passwd");
+    fs::create_dir(whiteout.parent().unwrap()).unwrap();
+    fs::write(&whiteout, "").unwrap();
+    commit(&fixture, &container, &["new"]).failure(&["etc/.wh.passwd", "deleted"]);
+    fs::remove_file(&whiteout).unwrap();
     assert_eq!(container.status(), "running");
     fixture.image(&["inspect", "new"]).failure(&["does not exist"]);
     assert_eq!((fixture.count("tmp"), fixture.count("blobs/sha256")), (0, blobs));

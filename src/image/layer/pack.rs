@@ -56,8 +56,16 @@ impl<'a, W: Write> Pack<'a, W> {
             let parent = path.strip_suffix(name.to_bytes()).unwrap_or_default();
             return self.empty_file(&[parent, b".wh.", name.to_bytes()].concat());
         }
-        if kind(&found.look) == SFlag::S_IFDIR {
-            return self.directory(found);
+        if name.to_bytes().starts_with(b".wh.") {
+            return Err(Error::other("in a layer, a name that begins with .wh. says that something is deleted"));
+        }
+        match kind(&found.look) {
+            SFlag::S_IFDIR => return self.directory(found),
+            SFlag::S_IFSOCK => {
+                log::warn!("{}: a socket, which no layer can have, is left out", String::from_utf8_lossy(path));
+                return Ok(());
+            }
+            _ => {}
         }
         if found.look.st_nlink > 1 {
             let key = (found.look.st_dev, found.look.st_ino);
@@ -73,11 +81,7 @@ impl<'a, W: Write> Pack<'a, W> {
             SFlag::S_IFLNK => (EntryType::Symlink, path::readlinkat(found.dir, name)?.into_os_string().into_vec()),
             SFlag::S_IFCHR => (EntryType::Char, Vec::new()),
             SFlag::S_IFBLK => (EntryType::Block, Vec::new()),
-            SFlag::S_IFIFO => (EntryType::Fifo, Vec::new()),
-            _ => {
-                log::warn!("{}: a socket, which no layer can have, is left out", String::from_utf8_lossy(path));
-                return Ok(());
-            }
+            _ => (EntryType::Fifo, Vec::new()),
         };
         self.entry(path, kind, &target, &found.look, records, 0)
     }
