@@ -43,8 +43,7 @@ use crate::error::On as _;
 #[must_use]
 pub fn main() -> i32 {
     let ready = sys::stdio::open_missing().and_then(|()| sys::signal::make_failing_writes_errors());
-    let ready = ready.on("standard descriptors").and_then(|()| sys::exe::seal().on("/proc/self/exe"));
-    if let Err(error) = ready {
+    if let Err(error) = ready.on("standard descriptors") {
         crate::log::fatal(&error);
         return 1;
     }

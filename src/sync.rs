@@ -45,7 +45,8 @@ use nix::unistd::Pid;
 
 use crate::error::report::Report;
 use crate::error::{Error, Kind, On as _, Result};
-use crate::sys::{self, socket};
+use crate::process;
+use crate::sys::{self, socket, waiter};
 
 /// Longest message: an error's text may name a long path twice.
 const LONGEST: usize = 16 * 1024;
@@ -59,7 +60,7 @@ pub(crate) enum ToInit {
     DevicesMoved = b'd',
     HooksDone = b'h',
     Filter = b'f',
-    Committed = b'c',
+    Committed = waiter::COMMITTED,
     /// Files that hooks print to, from `start`.
     HookOutput = b'o',
     /// Init's system calls are traced, until its filter is loaded.
@@ -73,14 +74,16 @@ pub(crate) enum FromInit {
     /// With its network namespace.
     Networked = b'n',
     RootfsBuilt = b'r',
-    Ready = b'y',
-    Executing = b'x',
+    Ready = waiter::READY,
+    Executing = waiter::EXECUTING,
     /// About to load a filter with a listener (`seccomp::listener`).
     Loading = b'l',
     /// From the relay, with init's pid and pidfd.
     Relayed = b'p',
     /// With a `Report`.
-    Failed = b'!',
+    Failed = waiter::FAILED,
+    /// `Failed`, said by the small program: see `process::waiting`.
+    Refused = waiter::REFUSED,
 }
 
 /// Which of the optional messages this container needs.
@@ -212,8 +215,13 @@ impl Channel {
 }
 
 /// What the other side failed with.
-fn failure(tag: u8, report: &[u8]) -> Error {
-    match Report::from_bytes(report).filter(|_| tag == FromInit::Failed as u8) {
+fn failure(tag: u8, message: &[u8]) -> Error {
+    let report = match tag {
+        _ if tag == FromInit::Failed as u8 => Report::from_bytes(message),
+        _ if tag == FromInit::Refused as u8 => process::waiting::refused(message),
+        _ => None,
+    };
+    match report {
         Some(report) => Kind::Init(Box::new(report)).into(),
         None => Error::other("init sent an unknown message"),
     }

@@ -12,6 +12,7 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
+use oci_spec::runtime::LinuxNamespaceType;
 
 use crate::cgroup;
 use crate::error::code::Code;
@@ -26,9 +27,10 @@ use crate::net_devices;
 use crate::phase::{self, Phase};
 use crate::plan::Plan;
 use crate::rootfs::overlay::Layers;
-use crate::spec;
+use crate::spec::{self, Config, Process, config};
 use crate::sync::{self, Channel, FromInit, Rendezvous, ToInit};
-use crate::sys::clone::{ChildOf, Process, clone3};
+use crate::sys::clone::{self, ChildOf, clone3};
+use crate::sys::waiter::Waiter;
 use crate::sys::{self, prctl, socket};
 use crate::terminal::Console;
 
@@ -51,6 +53,10 @@ pub(crate) fn create(options: &CreateOptions) -> Result<Created> {
     let host = Host::new();
     let text = spec::read(&options.bundle)?;
     let config = spec::parse(&text)?;
+    let waiter = if waits(&config, &host) { Waiter::make().on("init")? } else { None };
+    if waiter.is_none() {
+        sys::exe::seal().on("/proc/self/exe")?;
+    }
     let mut plan = Plan::compile(&config, &host, options)?;
     phase::enter(Phase::Preparation);
     let mut prepared = Prepared::open(&plan, &host, options)?;
@@ -62,7 +68,7 @@ pub(crate) fn create(options: &CreateOptions) -> Result<Created> {
     if options.notify_socket.is_some() {
         prepared.add_notify_socket(&dir, &mut plan, &host)?;
     }
-    let mut creation = Creation { host: &host, plan: &plan, record, hooks_reached: false };
+    let mut creation = Creation { host: &host, plan: &plan, waiter, record, hooks_reached: false };
     match creation.build(dir, prepared, options) {
         Ok(created) => Ok(created),
         Err(error) => {
@@ -70,6 +76,22 @@ pub(crate) fn create(options: &CreateOptions) -> Result<Created> {
             Err(error)
         }
     }
+}
+
+/// Whether init can be a small program before anybody is able to look at it, or anything of the image's
+/// runs: nobody else is in its pid namespace until it starts the container's program. A label would be
+/// that program's already.
+fn waits(config: &Config, host: &Host) -> bool {
+    let linux = &config.linux;
+    let new_pid_namespace = |namespace: &config::Namespace| {
+        namespace.kind == LinuxNamespaceType::Pid && namespace.path.as_deref().is_none_or(str::is_empty)
+    };
+    let has_label = |process: &Process| process.apparmor_profile.is_some() || process.selinux_label.is_some();
+    host.is_root()
+        && linux.namespaces.iter().any(new_pid_namespace)
+        && config.hooks.start_container.is_empty()
+        && config.process.as_ref().is_some_and(|process| !has_label(process))
+        && !linux.seccomp.as_ref().is_some_and(|seccomp| seccomp.get().contains("listenerPath"))
 }
 
 /// What can be opened and found missing before anything is made.
@@ -108,6 +130,8 @@ impl Prepared {
 struct Creation<'a> {
     host: &'a Host,
     plan: &'a Plan,
+    /// What init becomes while it waits for `start`, if not the rest of orlop.
+    waiter: Option<Waiter>,
     record: Record,
     /// Whether hooks may have done something that poststop hooks undo (RT-32).
     hooks_reached: bool,
@@ -285,7 +309,7 @@ impl Launching<'_> {
         let (process, joinable) = self.clone_init()?;
         let rendezvous = plan.rendezvous(joinable);
         match process {
-            Process::Child => {
+            clone::Process::Child => {
                 drop(parent);
                 // A lock belongs to the open directory, and so to init too, for as long as it has it open.
                 sys::fd::close_in_child(self.state_dir);
@@ -302,9 +326,10 @@ impl Launching<'_> {
                     layers: self.layers,
                     console: self.console,
                     hook_output: self.hook_output,
+                    waiter: self.creation.waiter.as_ref(),
                 })
             }
-            Process::Parent { child: pid, pidfd } => {
+            clone::Process::Parent { child: pid, pidfd } => {
                 drop(child);
                 let guard = InitGuard::new(pid);
                 detour.back()?;
@@ -319,7 +344,7 @@ impl Launching<'_> {
 
     /// Straight into the cgroup where the kernel lets us (v2); the flag says whether it has still to
     /// be joined.
-    fn clone_init(&self) -> Result<(Process, bool)> {
+    fn clone_init(&self) -> Result<(clone::Process, bool)> {
         let plan = self.creation.plan;
         let flags = plan.namespaces.clone_flags(plan.launch);
         if let Some(birth) = self.cgroup.birth()

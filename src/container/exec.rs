@@ -33,7 +33,7 @@ use crate::seccomp::{self, Filter, Listener};
 use crate::spec::{self, Config, Process};
 use crate::sync::{self, Channel, FromInit};
 use crate::sys::clone::{self, ChildOf, clone3};
-use crate::sys::{Call as _, pidfd, prctl};
+use crate::sys::{self, Call as _, pidfd, prctl};
 use crate::terminal::Console;
 use crate::terminal::relay::Relay;
 
@@ -64,6 +64,7 @@ pub(crate) enum Source {
 
 /// Returns the exit status of the process: 128 + n if signal n ended it; 0 if detached.
 pub(crate) fn exec(options: ExecOptions) -> Result<i32> {
+    sys::exe::seal().on("/proc/self/exe")?;
     let container = Container::find(&options.root, &options.id)?;
     let status = container.status()?;
     let (pid, init) = container.enterable(status, options.ignore_paused)?;

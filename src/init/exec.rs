@@ -89,7 +89,7 @@ fn set_up<'a>(setup: &Setup<'a>) -> Result<Image<'a>> {
         make_directory: None,
         // Whatever is set meanwhile: nothing is made here.
         umask: sys::ids::umask(0),
-        filter_follows: setup.filter.is_some() && !process.no_new_privileges,
+        keep: process.keep(setup.filter.is_some(), false),
     })?;
     // The parent may end as soon as the program runs.
     prctl::set_parent_death_signal(None).on("exec")?;

@@ -3,8 +3,10 @@
 //! Runs in: init · runtime.md#start
 //!
 //! All that needs the file system or could fail has been done. After a filter is loaded nothing
-//! follows but execve.
+//! follows but execve. As a rule it is another, small program that does this (`sys/waiter/`), and here is
+//! what it does, for what it cannot do: `Plan::waits`.
 
+use std::convert::Infallible;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -24,7 +26,24 @@ use crate::sys::{self, Call as _};
 
 use super::{Ready, Setup};
 
-pub(super) fn hand_over(setup: &Setup<'_>, ready: &Ready<'_>) -> ! {
+/// Returns only with what the parent is still there to be told.
+pub(super) fn hand_over(setup: &Setup<'_>, ready: &Ready<'_>) -> Result<Infallible> {
+    if let Some(waiter) = setup.waiter
+        && let Some((process, image)) = setup.plan.process.as_ref().zip(ready.image.as_ref())
+    {
+        return Err(process.wait(
+            image,
+            &process::waiting::Waiting {
+                waiter,
+                channel: setup.channel.fd(),
+                listener: setup.listener,
+                preserve_fds: setup.plan.preserve_fds,
+                filter: ready.filter.as_ref(),
+            },
+        ));
+    }
+    setup.channel.report(FromInit::Ready)?;
+    setup.channel.wait(ToInit::Committed)?;
     let channel = match forget_the_host(setup).and_then(|()| wait_for_start(setup.listener)) {
         Ok(socket) => Channel::new(socket),
         Err(_) => exit_now(1),

@@ -33,6 +33,7 @@ use crate::sync::{Channel, FromInit, Rendezvous, ToInit};
 use crate::sys::clone::exit_now;
 use crate::sys::exec::Image;
 use crate::sys::mount::{self as api, Attr};
+use crate::sys::waiter::Waiter;
 use crate::sys::{self, Call as _, prctl};
 use crate::sysctl;
 use crate::terminal::{self, Console, Pty};
@@ -58,6 +59,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) hook_output: &'a Streams,
     /// Where the master of the container's terminal goes.
     pub(crate) console: Option<&'a Console>,
+    /// What init becomes while it waits, if it does.
+    pub(crate) waiter: Option<&'a Waiter>,
 }
 
 /// What is left to do once `start` has knocked.
@@ -70,13 +73,9 @@ struct Ready<'a> {
 pub(crate) fn run(mut setup: Setup<'_>) -> ! {
     timings::become_init();
     let (sources, layers) = (std::mem::take(&mut setup.sources), setup.layers.take());
-    match set_up(&setup, sources, layers) {
-        Ok(ready) => gate::hand_over(&setup, &ready),
-        Err(error) => {
-            setup.channel.fail(&error);
-            exit_now(1)
-        }
-    }
+    let Err(error) = set_up(&setup, sources, layers).and_then(|ready| gate::hand_over(&setup, &ready));
+    setup.channel.fail(&error);
+    exit_now(1)
 }
 
 fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>, layers: Option<Layers>) -> Result<Ready<'a>> {
@@ -115,13 +114,11 @@ fn set_up<'a>(setup: &Setup<'a>, mut sources: Vec<Option<OwnedFd>>, layers: Opti
         setup.plan.process.as_ref().map_or_else(|| process::keyring::join(id), |process| process.join_keyring(id))?;
     }
     phase::enter(Phase::User);
-    let image = become_user(setup.plan, umask)?;
+    let image = become_user(setup, umask)?;
     let filter = receive_filter(setup)?;
     // The parent may end as soon as it has committed; if it ends before, the channel says so.
     prctl::set_parent_death_signal(None).on("init")?;
     timings::stop();
-    setup.channel.report(FromInit::Ready)?;
-    setup.channel.wait(ToInit::Committed)?;
     Ok(Ready { image, filter })
 }
 
@@ -269,7 +266,8 @@ fn make_directory(root: Root<'_>, path: &CStr) -> Result<()> {
     root.ensure_dir(&path, 0o755).map(drop)
 }
 
-fn become_user(plan: &Plan, umask: u32) -> Result<Option<Image<'_>>> {
+fn become_user<'a>(setup: &Setup<'a>, umask: u32) -> Result<Option<Image<'a>>> {
+    let plan = setup.plan;
     let Some(process) = &plan.process else {
         return Ok(None);
     };
@@ -278,7 +276,7 @@ fn become_user(plan: &Plan, umask: u32) -> Result<Option<Image<'_>>> {
         root: root.as_fd(),
         make_directory: Some(&|path| make_directory(Root(root.as_fd()), path)),
         umask,
-        filter_follows: plan.seccomp.is_some() && !process.no_new_privileges,
+        keep: process.keep(plan.seccomp.is_some(), setup.waiter.is_some()),
     };
     process.assume(&context).map(Some)
 }

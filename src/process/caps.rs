@@ -54,6 +54,18 @@ impl Set {
     }
 }
 
+/// How long CAP_SYS_ADMIN is kept for a filter that is loaded later: without noNewPrivileges it cannot be
+/// loaded without. It ends with an execve, which makes the new permitted set of the bounding, inheritable
+/// and ambient ones (capabilities(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    No,
+    /// The next execve is the program's.
+    ToExecve,
+    /// The program's is the one after the next: `until_filtered` is for in between.
+    AcrossExecve,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     bounding: Set,
@@ -106,10 +118,11 @@ impl Plan {
     }
 
     /// Shrinks the bounding set. Needs CAP_SETPCAP, so it comes before the ids change.
-    pub(super) fn limit(&self) -> Result<()> {
+    pub(super) fn limit(&self, keep: Keep) -> Result<()> {
         // The inheritable set may not gain what the bounding set has lost, so such a one goes first.
-        if !self.inheritable.is_subset_of(self.bounding) {
-            self.set(self.held, self.held)?;
+        let inheritable = self.inheritable.or(self.across(keep));
+        if !inheritable.is_subset_of(self.bounding) {
+            set(self.held, self.held, inheritable)?;
         }
         let property = PROPERTY.field("bounding");
         for capability in 0..64 {
@@ -132,27 +145,46 @@ impl Plan {
         Ok(())
     }
 
-    /// Gives up everything else, after the ids changed. With `for_filter`, CAP_SYS_ADMIN stays for
-    /// now: a filter without noNewPrivileges cannot be loaded without it. It ends with execve, which
-    /// makes the new permitted set of the bounding, inheritable and ambient ones (capabilities(7)).
-    pub(super) fn assume(&self, for_filter: bool) -> Result<()> {
-        let extra = if for_filter { Set::SYS_ADMIN.and(self.held) } else { Set::EMPTY };
-        self.set(self.effective.or(extra), self.permitted.or(extra))?;
+    /// Gives up everything else, after the ids changed.
+    pub(super) fn assume(&self, keep: Keep) -> Result<()> {
+        let extra = if keep == Keep::No { Set::EMPTY } else { self.for_filter() };
+        let (permitted, inheritable) = (self.permitted.or(extra), self.inheritable.or(self.across(keep)));
+        let ambient = self.ambient.or(self.across(keep));
+        set(self.effective.or(extra), permitted, inheritable)?;
         let property = PROPERTY.field("ambient");
         // Those left over from the caller; losing the permitted or inheritable one ended the others.
-        if !self.permitted.or(extra).and(self.inheritable).is_subset_of(self.ambient) {
+        if !permitted.and(inheritable).is_subset_of(ambient) {
             prctl::clear_ambient().property(property)?;
         }
-        for capability in self.ambient.iter() {
+        for capability in ambient.iter() {
             prctl::raise_ambient(capability).property(property)?;
         }
         Ok(())
     }
 
-    fn set(&self, effective: Set, permitted: Set) -> Result<()> {
-        ids::capset(CapabilitySets { effective: effective.0, permitted: permitted.0, inheritable: self.inheritable.0 })
-            .property(PROPERTY)
+    /// The sets between an execve that CAP_SYS_ADMIN was kept across and the program's, which will make of
+    /// them what it would have made without the other: the inheritable and ambient sets are the final ones.
+    pub(super) fn until_filtered(&self, keep: Keep) -> Option<CapabilitySets> {
+        let extra = self.across(keep);
+        (extra != Set::EMPTY).then(|| CapabilitySets {
+            effective: extra.0,
+            permitted: extra.or(self.ambient).0,
+            inheritable: self.inheritable.0,
+        })
     }
+
+    fn for_filter(&self) -> Set {
+        Set::SYS_ADMIN.and(self.held)
+    }
+
+    fn across(&self, keep: Keep) -> Set {
+        if keep == Keep::AcrossExecve { self.for_filter() } else { Set::EMPTY }
+    }
+}
+
+fn set(effective: Set, permitted: Set, inheritable: Set) -> Result<()> {
+    ids::capset(CapabilitySets { effective: effective.0, permitted: permitted.0, inheritable: inheritable.0 })
+        .property(PROPERTY)
 }
 
 /// One list of names, and a line for those that are left out for the same reason.

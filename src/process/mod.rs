@@ -28,6 +28,7 @@ pub(crate) mod rlimit;
 mod scheduler;
 pub(crate) mod selinux;
 pub(crate) mod user;
+pub(crate) mod waiting;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -46,6 +47,7 @@ use crate::spec::map::Map;
 use crate::sys::exec::Image;
 use crate::sys::{self, prctl};
 use crate::terminal;
+use caps::Keep;
 use listen_fds::ListenFds;
 
 #[derive(Debug)]
@@ -196,9 +198,9 @@ impl Plan {
         }
         let entered = self.enter_directory(context)?;
         self.user.own_stdio([0, 1, 2].map(sys::fd::standard))?;
-        self.caps.limit()?;
+        self.caps.limit(context.keep)?;
         self.user.become_user()?;
-        self.caps.assume(context.filter_follows)?;
+        self.caps.assume(context.keep)?;
         sys::ids::umask(self.user.umask.unwrap_or(context.umask));
         if entered == Entered::NotAsRoot {
             self.change_directory(context.root)?;
@@ -218,8 +220,13 @@ impl Plan {
     /// Init: becomes the program, or says why not.
     pub(crate) fn execute(&self, image: &Image<'_>, may_look: bool) -> Error {
         let error = image.execute();
-        let name = self.args.first().map_or(image.path(), |name| name.as_c_str());
-        program::not_executed(name, image.path(), error.errno, may_look)
+        // Under a filter that kills, looking further might end us before anything is told.
+        let missing = (error.errno == Errno::ENOENT && may_look).then(|| interpreter::missing(image.path())).flatten();
+        program::not_executed(self.name(image), error.errno, missing.as_deref())
+    }
+
+    fn name<'a>(&'a self, image: &'a Image<'_>) -> &'a CStr {
+        self.args.first().map_or(image.path(), |name| name.as_c_str())
     }
 
     fn find_program<'a>(&'a self, root: BorrowedFd<'_>) -> Result<Image<'a>> {
@@ -269,8 +276,8 @@ pub(crate) struct Context<'a> {
     pub(crate) make_directory: Option<&'a MakeDirectory<'a>>,
     /// The umask orlop was called with (CFG-44).
     pub(crate) umask: u32,
-    /// A filter is loaded later, without noNewPrivileges.
-    pub(crate) filter_follows: bool,
+    /// For a filter that is loaded later.
+    pub(crate) keep: Keep,
 }
 
 pub(crate) type MakeDirectory<'a> = dyn Fn(&CStr) -> Result<()> + 'a;

@@ -12,7 +12,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::SFlag;
 use nix::unistd::AccessFlags;
 
-use super::{env, interpreter};
+use super::env;
 use crate::error::code::Code;
 use crate::error::{Error, Meaning, Property, Result};
 use crate::sys;
@@ -67,18 +67,14 @@ fn failed(name: &CStr, errno: Errno) -> Error {
     PROPERTY.invalid(format!("exec: {:?}: {}", name.to_string_lossy(), Meaning(errno))).code_is(code)
 }
 
-/// The error of an execve that failed after all. Under a filter that kills, looking further might end us before
-/// anything is told.
-pub(super) fn not_executed(name: &CStr, path: &CStr, errno: Errno, may_look: bool) -> Error {
+/// The error of an execve that failed after all, and the interpreter that the program names in vain.
+pub(super) fn not_executed(name: &CStr, errno: Errno, interpreter: Option<&str>) -> Error {
     let error = failed(name, errno);
-    match errno {
-        Errno::ENOENT if may_look => match interpreter::missing(path) {
-            Some(interpreter) => error
-                .code_is(Code::InterpreterNotFound)
-                .hint(format!("the file is there, and the interpreter that it names, {interpreter}, is not")),
-            None => error,
-        },
-        Errno::ENOEXEC => error.hint("it is no script with a #! line, and no binary for this machine"),
+    match (errno, interpreter) {
+        (Errno::ENOENT, Some(interpreter)) => error
+            .code_is(Code::InterpreterNotFound)
+            .hint(format!("the file is there, and the interpreter that it names, {interpreter}, is not")),
+        (Errno::ENOEXEC, _) => error.hint("it is no script with a #! line, and no binary for this machine"),
         _ => error,
     }
 }

@@ -11,7 +11,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use crate::error::{Error, Meaning, Property, Result};
 use crate::spec::config;
-use crate::sys::{Call as _, Error as SysError};
+use crate::sys::{Call as _, Error as SysError, waiter};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Step {
@@ -88,6 +88,16 @@ pub(super) fn apply(steps: &[Step]) -> Result<()> {
 }
 
 impl Step {
+    /// For an init that is the small program by then.
+    pub(super) fn for_waiter<'a>(&self, name: &'a str) -> waiter::Limit<'a> {
+        waiter::Limit { resource: self.resource as u32, soft: self.soft, hard: self.hard, name }
+    }
+
+    /// How the error begins that it then says.
+    pub(super) fn refusal(&self) -> String {
+        format!("{}: {}: setrlimit: ", self.property, name(self.resource))
+    }
+
     fn failed(&self, error: SysError, hint: &str) -> Error {
         let (name, call, meaning) = (name(self.resource), error.call, Meaning(error.errno));
         self.property.invalid(format!("{name}: {call}: {meaning}{hint}"))

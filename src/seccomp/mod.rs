@@ -17,10 +17,10 @@ use nix::errno::Errno;
 use serde_json::value::RawValue;
 
 use crate::error::code::Code;
-use crate::error::{For as _, Property, Result};
+use crate::error::{Error, For as _, Property, Result};
 use crate::spec::config;
 use crate::spec::map::Map;
-use crate::sys;
+use crate::sys::{self, waiter};
 use cache::{Cache, Key};
 use compile::Profile;
 pub(crate) use compile::name_of;
@@ -168,15 +168,27 @@ impl Filter {
     /// Attaches it to init, for good. Needs no_new_privs or CAP_SYS_ADMIN. From here on only what the
     /// profile allows is possible, so execve should be all that follows.
     pub(crate) fn load(&self) -> Result<()> {
+        match self.refusal() {
+            Some(error) => Err(error),
+            None => sys::seccomp::set_mode_filter(self.flags, &self.program).property(PROPERTY),
+        }
+    }
+
+    /// Why nothing could be executed under it. Once it is loaded, it might be impossible even to tell.
+    pub(crate) fn refusal(&self) -> Option<Error> {
         match self.fate_of_execve() {
-            // Afterwards it might be impossible even to tell.
-            Fate::Fails(errno) => Err(sys::Error { call: "execve", errno }).property(PROPERTY),
+            Fate::Fails(errno) => Some(sys::Error { call: "execve", errno }.on("").property(PROPERTY)),
             Fate::Kills => {
                 let reason = "kills every process that calls execve, and so the container's own: SIGSYS";
-                Err(PROPERTY.invalid(reason).code_is(Code::InitDied))
+                Some(PROPERTY.invalid(reason).code_is(Code::InitDied))
             }
-            Fate::Depends => sys::seccomp::set_mode_filter(self.flags, &self.program).property(PROPERTY),
+            Fate::Depends => None,
         }
+    }
+
+    /// For an init that is the small program when it loads it, or when it sends the refusal instead.
+    pub(crate) fn for_waiter<'a>(&'a self, refusal: &'a [u8]) -> waiter::Filter<'a> {
+        waiter::Filter { flags: self.flags, program: &self.program, refusal }
     }
 
     pub(crate) fn has_listener(&self) -> bool {

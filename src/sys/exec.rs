@@ -34,6 +34,14 @@ impl<'a> Image<'a> {
         &self.path
     }
 
+    pub(super) fn arguments(&self) -> impl Iterator<Item = &CStr> {
+        strings(&self.argv)
+    }
+
+    pub(super) fn environment(&self) -> impl Iterator<Item = &CStr> {
+        strings(&self.envp)
+    }
+
     /// Becomes the program; returns only when that failed.
     pub(crate) fn execute(&self) -> Error {
         // SAFETY: both arrays end with a null pointer, and their strings are borrowed or owned by
@@ -41,6 +49,12 @@ impl<'a> Image<'a> {
         unsafe { libc::execve(self.path.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
         Error { call: "execve", errno: Errno::last() }
     }
+}
+
+/// Of an `Image`, without the null pointer at its end.
+fn strings(pointers: &[*const c_char]) -> impl Iterator<Item = &CStr> {
+    // SAFETY: they point to strings that live as long as the image.
+    pointers.iter().take_while(|pointer| !pointer.is_null()).map(|pointer| unsafe { CStr::from_ptr(*pointer) })
 }
 
 /// Whether the current directory is below the current root. After a chdir through a leaked

@@ -53,6 +53,18 @@ pub(crate) fn close_range(first: u32, last: u32) -> Result<()> {
     Errno::result(result).call("close_range").map(drop)
 }
 
+/// Has execve close every descriptor from `first` on.
+pub(crate) fn close_on_exec_from(first: u32) -> Result<()> {
+    // SAFETY: nothing is closed now.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    Errno::result(result).call("close_range").map(drop)
+}
+
+/// Has execve leave this one open.
+pub(crate) fn keep_on_exec(fd: BorrowedFd<'_>) -> Result<()> {
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).call("fcntl(F_SETFD)").map(drop)
+}
+
 /// Closes a descriptor that belongs to code which this child of ours will never return to.
 pub(crate) fn close_in_child(fd: BorrowedFd<'_>) {
     // SAFETY: the owner is not used and not dropped in this process any more (see `init::run`), so

@@ -54,8 +54,16 @@ pub(crate) struct CapabilitySets {
     pub(crate) inheritable: u64,
 }
 
+impl CapabilitySets {
+    /// Effective, permitted and inheritable, as capset(2) takes them: low halves, then high ones.
+    pub(super) fn halves(self) -> [[u32; 3]; 2] {
+        let sets = [self.effective, self.permitted, self.inheritable];
+        [sets.map(|set| set as u32), sets.map(|set| (set >> 32) as u32)]
+    }
+}
+
 /// `_LINUX_CAPABILITY_VERSION_3`: 64 bits per set, in two halves.
-const CAPABILITY_VERSION: u32 = 0x2008_0522;
+pub(super) const CAPABILITY_VERSION: u32 = 0x2008_0522;
 
 #[repr(C)]
 struct CapabilityHeader {
@@ -87,12 +95,7 @@ pub(crate) fn capget() -> Result<CapabilitySets> {
 
 pub(crate) fn capset(sets: CapabilitySets) -> Result<()> {
     let mut header = CapabilityHeader { version: CAPABILITY_VERSION, pid: 0 };
-    let half = |shift: u32| CapabilityHalf {
-        effective: (sets.effective >> shift) as u32,
-        permitted: (sets.permitted >> shift) as u32,
-        inheritable: (sets.inheritable >> shift) as u32,
-    };
-    let halves = [half(0), half(32)];
+    let halves = sets.halves();
     // SAFETY: version 3 makes the kernel read exactly two halves, which outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, halves.as_ptr()) };
     Errno::result(result).map(drop).call("capset")

@@ -30,6 +30,7 @@ pub(crate) mod spawn;
 pub(crate) mod stdio;
 pub(crate) mod tty;
 pub(crate) mod wait;
+pub(crate) mod waiter;
 pub(crate) mod xattr;
 
 use std::ffi::{CStr, CString};

@@ -50,6 +50,27 @@ fn capability_sets() {
     assert_sets(&mut bundle, [KILL | NET_RAW, NET_RAW, NET_RAW, bounding, NET_RAW]);
 }
 
+/// CFG-27: the same beside a filter, for which init has to keep CAP_SYS_ADMIN a while longer.
+#[test]
+fn capability_sets_beside_a_filter() {
+    let mut bundle = Bundle::new();
+    bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}));
+    bundle.set("/process/noNewPrivileges", json!(false));
+    for (inheritable, ambient) in [(&[][..], &[][..]), (&["CAP_KILL", "CAP_NET_RAW"], &["CAP_NET_RAW"])] {
+        let capabilities = json!({
+            "bounding": ["CAP_KILL", "CAP_NET_RAW"],
+            "permitted": ["CAP_KILL", "CAP_NET_RAW"],
+            "inheritable": inheritable,
+            "ambient": ambient,
+        });
+        let (inheritable, ambient) = if ambient.is_empty() { (0, 0) } else { (KILL | NET_RAW, NET_RAW) };
+        bundle.set("/process/capabilities", capabilities).set("/process/user", json!({"uid": 0, "gid": 0}));
+        assert_sets(&mut bundle, [inheritable, KILL | NET_RAW, KILL | NET_RAW, KILL | NET_RAW, ambient]);
+        bundle.set("/process/user", json!({"uid": 1000, "gid": 1000}));
+        assert_sets(&mut bundle, [inheritable, ambient, ambient, KILL | NET_RAW, ambient]);
+    }
+}
+
 /// CFG-27: nothing listed is nothing; the inheritable set is empty unless listed (CVE-2022-29162).
 #[test]
 fn no_capabilities() {

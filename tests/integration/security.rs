@@ -48,7 +48,14 @@ impl Canary {
 /// CVE-2019-5736: while a runtime's process is visible inside, its executable is a sealed copy in memory.
 #[test]
 fn executable_is_a_sealed_copy() {
-    let bundle = Bundle::with_script("exit 0");
+    let mut bundle = Bundle::with_script("exit 0");
+    assert_sealed_executable(&bundle);
+    // Where somebody could look at init from the beginning, all of orlop is copied.
+    bundle.share("pid");
+    assert_sealed_executable(&bundle);
+}
+
+fn assert_sealed_executable(bundle: &Bundle) {
     let container = bundle.create();
     let exe = format!("/proc/{}/exe", container.pid());
     let link = fs::read_link(&exe).unwrap();
@@ -59,6 +66,23 @@ fn executable_is_a_sealed_copy() {
     assert_eq!(seals & needed, needed);
     assert_ne!(file.metadata().unwrap().dev(), fs::metadata(program()).unwrap().dev());
     assert!(file.as_raw_fd() > 2);
+}
+
+/// What waits for `start` is a program of its own with two pages of memory, whoever its user is; where it
+/// cannot do what is left to do, it is orlop.
+#[test]
+fn init_waits_in_little_memory() {
+    let mut bundle = Bundle::with_script("exit 0");
+    for uid in [0, 1000] {
+        bundle.set("/process/user", json!({"uid": uid, "gid": uid}));
+        let container = bundle.create();
+        assert_eq!(container.proc("cmdline"), "orlop\0init\0");
+        let size = container.proc_status("VmRSS");
+        let pages: u32 = size.strip_suffix(" kB").unwrap().trim().parse().unwrap();
+        assert!(pages <= 64, "{size}");
+    }
+    bundle.hook("startContainer", "exit 0");
+    assert!(bundle.create().proc("cmdline").contains("create"));
 }
 
 /// CVE-2019-5736: the published attack: the program is the runtime itself, re-executed.
