@@ -15,19 +15,22 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET_DIR)/$(HOST)/release/orlop
 ORLOP := $(TARGET_DIR)/release/orlop
 
+# Nothing is unwound (panic = "abort"): without the tables for it the executable is 5 % smaller.
+NO_UNWINDING := --config 'target."cfg(all())".rustflags=["-C","force-unwind-tables=no"]'
+
 ifeq ($(STATIC),0)
 export RUSTFLAGS :=
 export LIBSECCOMP_LINK_TYPE := dylib
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: help build bundles run test test-unit test-root test-vm test-vm-quick test-vm-podman test-faults test-engines validate bench conformance fmt lint install clean packages-build packages-run
+.PHONY: help build bundles run test test-unit test-root test-vm test-vm-quick test-vm-podman test-faults test-engines validate bench counts conformance fmt lint install clean packages-build packages-run
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 build: packages-build ## the release binary, target/release/orlop
-	ORLOP_COMMIT=$(COMMIT) $(CARGO) build --release --locked
+	ORLOP_COMMIT=$(COMMIT) $(CARGO) build --release --locked $(NO_UNWINDING)
 	@mkdir -p $(dir $(ORLOP)) && ln -f $(BUILT) $(ORLOP)
 	@ls -l $(ORLOP)
 
@@ -75,6 +78,9 @@ validate: build packages-run ## the validation suite of opencontainers/runtime-t
 
 bench: build ## instructions, system calls, memory and time beside runc and crun
 	integration/bench/run $(abspath $(ORLOP))
+
+counts: build ## instructions, system calls and memory of orlop's commands, beside the recorded ones
+	integration/bench/counts $(abspath $(ORLOP))
 
 conformance: ## docs/conformance.md, from the comments of the tests; docs/errors.md, from those of the source
 	integration/conformance/generate

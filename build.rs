@@ -1,6 +1,7 @@
-//! Compiles the program that init becomes while it waits (`src/sys/waiter/program.rs`).
+//! Compiles the program that init becomes while it waits (`src/sys/waiter/program.rs`), and packs the
+//! relocations of orlop itself.
 //!
-//! It is not Cargo's to build, because it is part of orlop: `mod.rs` next to it has the bytes.
+//! The program is not Cargo's to build, because it is part of orlop: `mod.rs` next to it has the bytes.
 
 // A build that cannot go on stops.
 #![allow(clippy::expect_used)]
@@ -17,12 +18,28 @@ const OFFSETS: [(&str, usize); 2] = [("x86_64", 0x1000), ("aarch64", 0x1_0000)];
 const OFFSET_FIELD: usize = 64 + 56 + 8;
 
 fn main() {
+    if packs_relocations() {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
     println!("cargo::rerun-if-changed=src/sys/waiter");
     let out = PathBuf::from(variable("OUT_DIR"));
     let architecture = variable("CARGO_CFG_TARGET_ARCH");
     let offset = OFFSETS.iter().find(|(name, _)| *name == architecture).map(|(_, offset)| *offset);
     let program = offset.map_or_else(Vec::new, |offset| lay_out(&compile(&out), offset));
     fs::write(out.join("waiter"), program).expect("OUT_DIR can be written to");
+}
+
+/// They are 94 KB else. The start-up code of a static executable understands them since glibc 2.36.
+fn packs_relocations() -> bool {
+    let is_static = variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static");
+    is_static && variable("HOST") == variable("TARGET") && glibc().is_some_and(|version| version >= (2, 36))
+}
+
+fn glibc() -> Option<(u32, u32)> {
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let (major, minor) = text.trim().strip_prefix("glibc ")?.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 fn compile(out: &Path) -> Vec<u8> {

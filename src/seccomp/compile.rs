@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::{Filter, Listener, instructions, newer, ranges};
 use crate::error::{Error, Property, Result};
 use crate::spec::object::object;
+use crate::spec::place;
 use crate::sys::{self, Call as _};
 
 /// `linux.seccomp` as written. Names stay text, as libseccomp's names are the spec's.
@@ -76,7 +77,7 @@ struct Rule {
 
 impl Profile {
     pub(super) fn compile(text: &str) -> Result<Self> {
-        let seccomp: Seccomp = serde_json::from_str(text).map_err(|error| locate(text, &error))?;
+        let seccomp: Seccomp = serde_json::from_slice(text.as_bytes()).map_err(|error| locate(text, &error))?;
         if seccomp.listener_metadata.is_some() && seccomp.listener_path.is_none() {
             return Err(Property::of("linux.seccomp.listenerMetadata").invalid("is set without listenerPath"));
         }
@@ -210,19 +211,12 @@ pub(crate) fn name_of(number: i32) -> Option<String> {
     ScmpSyscall::from(number).get_name().ok()
 }
 
-/// Parses again, slowly, to say which property is wrong.
+/// Line and column would be those of this part of config.json.
 fn locate(text: &str, error: &serde_json::Error) -> Error {
-    // Line and column would be those of this part of config.json.
-    let reason = |error: &serde_json::Error| match error.to_string().rsplit_once(" at line ") {
-        Some((reason, _)) => reason.to_string(),
-        None => error.to_string(),
-    };
-    let mut parser = serde_json::Deserializer::from_str(text);
-    match serde_path_to_error::deserialize::<_, Seccomp>(&mut parser) {
-        Err(located) if located.path().iter().next().is_some() => {
-            Error::other(format!("linux.seccomp.{}: {}", located.path(), reason(located.inner())))
-        }
-        _ => SECCOMP.invalid(reason(error)),
+    let reason = place::reason(error);
+    match place::path(text.as_bytes(), error).as_str() {
+        "" => SECCOMP.invalid(reason),
+        path => Error::other(format!("linux.seccomp.{path}: {reason}")),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map as Object, Value};
 
 use super::config::{IntelRdt, Resources};
 use super::map::Map;
+use super::place;
 use crate::error::{Error, Result};
 
 /// What `update` was asked for.
@@ -111,8 +112,11 @@ fn raw(value: &impl serde::Serialize) -> Result<Box<RawValue>> {
 }
 
 fn parse(value: &Value) -> Result<Resources> {
-    serde_path_to_error::deserialize(value)
-        .map_err(|error| Error::other(format!("linux.resources.{}: {}", error.path(), error.inner())))
+    let text = value.to_string();
+    serde_json::from_slice(text.as_bytes()).map_err(|error| {
+        let (path, reason) = (place::path(text.as_bytes(), &error), place::reason(&error));
+        Error::other(format!("linux.resources.{path}: {reason}"))
+    })
 }
 
 /// `null`, empty lists, and the zeros and empty strings that Go programs write for "not set".

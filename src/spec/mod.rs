@@ -8,6 +8,7 @@ pub(crate) mod features;
 pub(crate) mod list;
 pub(crate) mod map;
 pub(crate) mod object;
+pub(crate) mod place;
 pub(crate) mod position;
 pub(crate) mod template;
 mod unique;
@@ -52,20 +53,14 @@ pub(crate) fn parse_process(text: &[u8], name: &str) -> Result<Process> {
     Ok(process)
 }
 
-/// What is wrong is looked for by parsing again, slowly: the good path keeps no track of it.
 fn deserialize<'a, T: Deserialize<'a>>(text: &'a [u8], name: &str) -> Result<T> {
-    let error = match serde_json::from_slice(text) {
-        Ok(value) => return Ok(value),
-        Err(error) => error,
-    };
-    let mut parser = serde_json::Deserializer::from_slice(text);
-    match serde_path_to_error::deserialize::<_, T>(&mut parser) {
-        Err(located) if located.path().iter().next().is_some() => {
-            Err(Error::other(format!("{name}: {}: {}", located.path(), located.inner())))
-        }
-        _ => Err(Error::other(format!("{name}: {error}"))),
-    }
-    .map_err(|error| error.code_is(Code::ConfigSyntax))
+    serde_json::from_slice(text).map_err(|error| {
+        let error = match place::path(text, &error).as_str() {
+            "" => Error::other(format!("{name}: {error}")),
+            path => Error::other(format!("{name}: {path}: {error}")),
+        };
+        error.code_is(Code::ConfigSyntax)
+    })
 }
 
 /// config.md, `ociVersion`: SemVer 2.0.0; minor versions of one major are compatible both ways.
