@@ -8,24 +8,26 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::record::Document;
-use super::{Container, ContainerId, Status};
+use super::{Container, ContainerId, Record, Status};
 use crate::error::{On as _, Result};
 use crate::sys::Call as _;
 
-/// A container with the status it had when it was looked at.
+/// A container with the status it had when it was looked at. Its directory is not kept open: there may
+/// be more containers than this process may have descriptors.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    container: Container,
+    record: Record,
     status: Status,
+    pid: Option<i32>,
 }
 
 impl Listed {
     pub(crate) fn id(&self) -> &str {
-        &self.container.record.id
+        &self.record.id
     }
 
     pub(crate) fn document(&self) -> Document<'_> {
-        self.container.record.state(self.status, self.container.pid(self.status))
+        self.record.state(self.status, self.pid)
     }
 }
 
@@ -53,7 +55,8 @@ pub(crate) fn containers(root: &Path) -> Result<Vec<Listed>> {
 fn look(root: &Path, id: &ContainerId) -> Result<Option<Listed>> {
     let Some(container) = Container::lookup(root, id)? else { return Ok(None) };
     let status = container.status()?;
-    Ok(Some(Listed { container, status }))
+    let pid = container.pid(status);
+    Ok(Some(Listed { record: container.record, status, pid }))
 }
 
 const HEADER: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];

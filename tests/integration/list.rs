@@ -1,5 +1,9 @@
 //! `list`.
 
+use std::fs;
+use std::process::Command;
+
+use crate::harness::runtime::program;
 use crate::harness::{Bundle, Value};
 
 /// The table has runc's columns, and a line for each container.
@@ -51,4 +55,25 @@ fn empty() {
     assert_eq!(bundle.command(&["list", "--quiet"]).success().stdout, "");
     assert_eq!(bundle.command(&["list"]).success().stdout.lines().count(), 1);
     bundle.command(&["list", "--format", "xml"]).failure(&["xml"]);
+}
+
+/// More containers than the command may have descriptors: none is left out.
+#[test]
+fn few_descriptors() {
+    let bundle = Bundle::with_script("exec sleep 1000");
+    let container = bundle.create();
+    let root = bundle.state_root();
+    let record = fs::read_to_string(root.join(&container.id).join("state.json")).unwrap();
+    let copies: Vec<_> = (0..40).map(|n| root.join(format!("{}-{n}", container.id))).collect();
+    for (n, copy) in copies.iter().enumerate() {
+        fs::create_dir(copy).unwrap();
+        let (id, own) = (format!("\"id\":\"{}\"", container.id), format!("\"id\":\"{}-{n}\"", container.id));
+        fs::write(copy.join("state.json"), record.replacen(&id, &own, 1)).unwrap();
+    }
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg("ulimit -n 16; exec \"$0\" \"$@\"").arg(program()).arg("--root").arg(&root);
+    shell.args(["list", "--quiet"]);
+    let output = bundle.finish(shell).success();
+    copies.iter().for_each(|copy| fs::remove_dir_all(copy).unwrap());
+    assert_eq!((output.stdout.lines().count(), output.stderr.as_str()), (41, ""));
 }
