@@ -218,11 +218,14 @@ impl StateDir {
 
     /// The last step of `delete`. The record goes last: until then `delete` can be repeated.
     pub(crate) fn remove(&self) -> Result<()> {
-        for name in [START_SOCKET, NEW_CONFIG, CONFIG, NEW_RECORD, RECORD] {
+        for name in [START_SOCKET, CONFIG, RECORD] {
             self.unlink(name)?;
         }
         let removed = match std::fs::remove_dir(&self.path) {
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+                // Seldom there: what an update or a create that was killed had not yet put in its place.
+                self.unlink(NEW_CONFIG)?;
+                self.unlink(NEW_RECORD)?;
                 notify_socket::remove(self.fd())?;
                 std::fs::remove_dir(&self.path)
             }

@@ -256,7 +256,9 @@ fn open_pty(plan: &terminal::Plan, root: Root<'_>) -> Result<Pty> {
 /// A missing working directory is made; in a read-only root it has to be done before it is that.
 fn make_working_directory(plan: &Plan, builder: &Builder<'_>) -> Result<()> {
     match &plan.process {
-        Some(process) if plan.rootfs.root.readonly => make_directory(builder.root(), process.cwd()),
+        Some(process) if plan.rootfs.root.readonly && process.cwd() != c"/" => {
+            make_directory(builder.root(), process.cwd())
+        }
         _ => Ok(()),
     }
 }

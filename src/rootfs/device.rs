@@ -127,24 +127,41 @@ fn node(index: usize, device: &Device) -> Result<Node> {
     })
 }
 
-impl Node {
-    pub(crate) fn apply(&self, builder: &Builder<'_>) -> Result<()> {
-        self.make(builder).property(self.property)
-    }
+/// Makes all of them.
+pub(crate) fn apply(nodes: &[Node], builder: &Builder<'_>) -> Result<()> {
+    let mut place = Place(None);
+    nodes.iter().try_for_each(|node| node.make(&mut place, builder).property(node.property))
+}
 
-    fn make(&self, builder: &Builder<'_>) -> Result<()> {
-        let (parent, name) = builder.root().ensure_parent(&self.path)?;
-        match path::mknodat(parent.as_fd(), &name, self.kind, self.mode, self.device) {
+/// The directory of the last node, which as a rule is that of the next.
+struct Place(Option<(InRoot, OwnedFd)>);
+
+impl Place {
+    fn of(&mut self, path: &InRoot, builder: &Builder<'_>) -> Result<(BorrowedFd<'_>, CString)> {
+        let missing = sys::Error { call: "mknodat", errno: Errno::EISDIR };
+        let (parent, name) = path.split().ok_or_else(|| missing.on(path))?;
+        let last = self.0.take().filter(|(last, _)| *last == parent);
+        let dir = match last {
+            Some((_, dir)) => dir,
+            None => builder.root().ensure_dir(&parent, 0o755)?,
+        };
+        let (_, dir) = self.0.insert((parent, dir));
+        Ok(((*dir).as_fd(), name))
+    }
+}
+
+impl Node {
+    fn make(&self, place: &mut Place, builder: &Builder<'_>) -> Result<()> {
+        let (parent, name) = place.of(&self.path, builder)?;
+        match path::mknodat(parent, &name, self.kind, self.mode, self.device) {
             Ok(()) if (self.uid, self.gid) == (0, 0) => Ok(()),
             Ok(()) => {
-                let node = path::openat(parent.as_fd(), &name, OFlag::O_PATH | OFlag::O_NOFOLLOW, 0).on(&self.path)?;
+                let node = path::openat(parent, &name, OFlag::O_PATH | OFlag::O_NOFOLLOW, 0).on(&self.path)?;
                 path::chown(node.as_fd(), self.uid, self.gid).on(&self.path)
             }
-            Err(sys::Error { errno: Errno::EEXIST, .. }) => self.verify(parent.as_fd(), &name).map(drop),
+            Err(sys::Error { errno: Errno::EEXIST, .. }) => self.verify(parent, &name).map(drop),
             // No user namespace but the first may make devices: borrow the host's.
-            Err(sys::Error { errno: Errno::EPERM, .. }) if self.kind != SFlag::S_IFIFO => {
-                self.borrow(parent.as_fd(), &name)
-            }
+            Err(sys::Error { errno: Errno::EPERM, .. }) if self.kind != SFlag::S_IFIFO => self.borrow(parent, &name),
             Err(error) => Err(error.on(&self.path)),
         }
     }

@@ -105,7 +105,7 @@ impl Plan {
         let Some(devices) = &self.devices else {
             return Ok(());
         };
-        devices.iter().try_for_each(|node| node.apply(builder))?;
+        device::apply(devices, builder)?;
         device::links(builder)
     }
 

@@ -177,7 +177,7 @@ impl MountStep {
         }
         let target = match existing {
             Some(target) => target,
-            None => builder.root().ensure_dir(&self.dest, 0o755)?,
+            None => builder.root().make_missing_dir(&self.dest, 0o755)?,
         };
         if self.options.copy_up {
             copyup::copy(target.as_fd(), tree.as_fd()).on(format_args!("{} (tmpcopyup)", self.dest))?;

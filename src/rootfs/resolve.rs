@@ -53,7 +53,7 @@ impl InRoot {
         self.as_str().strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    fn split(&self) -> Option<(Self, CString)> {
+    pub(super) fn split(&self) -> Option<(Self, CString)> {
         let (parent, name) = self.as_str().rsplit_once('/').filter(|(_, name)| !name.is_empty())?;
         let parent = if parent.is_empty() { "/" } else { parent };
         Some((Self(CString::new(parent).ok()?), CString::new(name).ok()?))
@@ -102,6 +102,10 @@ impl Root<'_> {
         sys::path::openat2(self.0, &path.0, OFlag::O_PATH, path.resolve())
     }
 
+    fn open_dir(&self, path: &InRoot) -> sys::Result<OwnedFd> {
+        sys::path::openat2(self.0, &path.0, OFlag::O_PATH | OFlag::O_DIRECTORY, path.resolve())
+    }
+
     /// The same, with nothing there being no error.
     pub(crate) fn find(&self, path: &InRoot) -> sys::Result<Option<OwnedFd>> {
         unless_missing(self.open(path))
@@ -119,18 +123,18 @@ impl Root<'_> {
     }
 
     fn ensure_dir_below(&self, path: &InRoot, mode: u32, depth: usize) -> sys::Result<OwnedFd> {
-        match self.open(path) {
-            Err(sys::Error { errno: Errno::ENOENT, .. }) if depth > 0 => {}
-            Ok(fd) => {
-                let errno = Errno::ENOTDIR;
-                return if Kind::of(fd.as_fd())? == Kind::Directory {
-                    Ok(fd)
-                } else {
-                    Err(sys::Error { call: "mkdirat", errno })
-                };
-            }
-            result => return result,
+        match self.open_dir(path) {
+            Err(sys::Error { errno: Errno::ENOENT, .. }) if depth > 0 => self.make_dir_below(path, mode, depth),
+            result => result,
         }
+    }
+
+    /// A directory that was not there a moment ago.
+    pub(crate) fn make_missing_dir(&self, path: &InRoot, mode: u32) -> Result<OwnedFd> {
+        self.make_dir_below(path, mode, DEEPEST).on(path)
+    }
+
+    fn make_dir_below(&self, path: &InRoot, mode: u32, depth: usize) -> sys::Result<OwnedFd> {
         let (parent, name) = path.split().ok_or(sys::Error { call: "openat2", errno: Errno::ENOENT })?;
         let parent = self.ensure_dir_below(&parent, mode, depth - 1)?;
         make_dir(parent.as_fd(), &name, mode)

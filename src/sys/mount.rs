@@ -55,7 +55,8 @@ const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSPICK_CLOEXEC: libc::c_uint = 1;
 const FSPICK_EMPTY_PATH: libc::c_uint = 8;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
-const MOVE_MOUNT_FROM_TO_EMPTY_PATHS: libc::c_uint = 0x04 | 0x40;
+const MOVE_MOUNT_FROM_EMPTY_PATH: libc::c_uint = 0x04;
+const MOVE_MOUNT_TO_EMPTY_PATH: libc::c_uint = 0x40;
 const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
@@ -131,23 +132,31 @@ pub(crate) fn open_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Re
 
 /// Attaches a detached tree, or moves a mount, to what `target` refers to. No path is looked up.
 pub(crate) fn move_mount(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
-    // SAFETY: two open descriptors and empty, NUL-terminated paths.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_move_mount,
-            tree.as_raw_fd(),
-            EMPTY.as_ptr(),
-            target.as_raw_fd(),
-            EMPTY.as_ptr(),
-            MOVE_MOUNT_FROM_TO_EMPTY_PATHS,
-        )
-    };
+    attach(tree, target, EMPTY, MOVE_MOUNT_TO_EMPTY_PATH)
+}
+
+/// The same to a name in a directory that nobody else can reach.
+pub(crate) fn move_mount_at(tree: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    attach(tree, dir, name, 0)
+}
+
+fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>, name: &CStr, flags: libc::c_uint) -> Result<()> {
+    let flags = flags | MOVE_MOUNT_FROM_EMPTY_PATH;
+    let (from, to) = (tree.as_raw_fd(), target.as_raw_fd());
+    // SAFETY: two open descriptors and NUL-terminated paths.
+    let result = unsafe { libc::syscall(libc::SYS_move_mount, from, EMPTY.as_ptr(), to, name.as_ptr(), flags) };
     Errno::result(result).call("move_mount").map(drop)
 }
 
 /// Sets and clears attributes of a mount, or of its whole tree at once.
 pub(crate) fn mount_setattr(mount: BorrowedFd<'_>, set: Attr, clear: Attr, recursive: bool) -> Result<()> {
     setattr(mount, recursive, &MountAttr { set: set.bits(), clear: clear.bits(), ..MountAttr::default() })
+}
+
+/// Sets attributes of a mount tree, to which nothing spreads from now on.
+pub(crate) fn make_private(mount: BorrowedFd<'_>, set: Attr) -> Result<()> {
+    let propagation = Propagation::Private as u64;
+    setattr(mount, true, &MountAttr { set: set.bits(), propagation, ..MountAttr::default() })
 }
 
 /// Maps the owners of all files below the mount as the user namespace does.

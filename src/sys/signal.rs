@@ -34,6 +34,13 @@ pub(crate) fn default_action(signal: c_int) -> Result<()> {
     Errno::result(result).map(drop).call("rt_sigaction")
 }
 
+/// Those that are ignored: bit n is signal n + 1. All, where that cannot be told.
+pub(crate) fn ignored() -> u64 {
+    let status = std::fs::read("/proc/self/status").unwrap_or_default();
+    let value = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:\t"));
+    value.and_then(|value| u64::from_str_radix(str::from_utf8(value).ok()?, 16).ok()).unwrap_or(u64::MAX)
+}
+
 /// Nothing blocked and nothing ignored, for a program that is about to be executed: neither by us nor
 /// by our caller. Real-time signals too, with the two that C libraries keep to themselves, which
 /// posix_spawn leaves ignored. System calls only: a child that shares our memory comes here as well.

@@ -18,7 +18,7 @@ use nix::sys::stat::Mode;
 
 use super::exec::Image;
 use super::ids::CapabilitySets;
-use super::{Call as _, Error, Result, exe, fd, ids};
+use super::{Call as _, Error, Result, exe, fd, ids, signal};
 use orders::{ADDRESS, List, Orders};
 
 pub(crate) use orders::{COMMITTED, EXECUTING, FAILED, READY, REFUSED};
@@ -69,9 +69,13 @@ pub(crate) struct Task<'a> {
     pub(crate) name: &'a [u8],
 }
 
-/// The memory that the program goes into.
+/// Made before there is an init.
 #[derive(Debug)]
-pub(crate) struct Waiter(OwnedFd);
+pub(crate) struct Waiter {
+    /// The memory that the program goes into.
+    memory: OwnedFd,
+    ignored: u64,
+}
 
 impl Waiter {
     /// None where there is no such program, or memory may not be executed (vm.memfd_noexec).
@@ -82,7 +86,7 @@ impl Waiter {
         match exe::executable_memory() {
             Ok(memory) => {
                 nix::sys::stat::fchmod(&memory, MODE).call("fchmod")?;
-                Ok(Some(Self(memory)))
+                Ok(Some(Self { memory, ignored: signal::ignored() }))
             }
             Err(error) if error.errno == Errno::EACCES => Ok(None),
             Err(error) => Err(error),
@@ -97,21 +101,23 @@ impl Waiter {
             fd::close_on_exec_from(3 + task.preserve_fds)?;
             fd::keep_on_exec(task.channel)?;
             fd::keep_on_exec(task.listener)?;
-            Ok(exe::execute(self.0.as_fd(), [c"orlop", c"init"].iter().copied(), std::iter::empty()))
+            Ok(exe::execute(self.memory.as_fd(), [c"orlop", c"init"].iter().copied(), std::iter::empty()))
         });
         failed.unwrap_or_else(|error| error)
     }
 
     fn fill(&self, task: &Task<'_>) -> Result<()> {
-        let content = content(task);
-        exe::despite_file_size_limit(|| nix::unistd::write(&self.0, &content).call("write"))
-            .and_then(|written| if written == content.len() { Ok(()) } else { Err(Errno::EIO).call("write") })?;
-        exe::seal_memory(self.0.as_fd())
+        let content = content(task, self.ignored);
+        exe::despite_file_size_limit(|| match nix::sys::uio::pwrite(&self.memory, &content, 0).call("pwrite")? {
+            all if all == content.len() => Ok(()),
+            _ => Err(Error { call: "pwrite", errno: Errno::EFBIG }),
+        })?;
+        exe::seal_memory(self.memory.as_fd())
     }
 }
 
 /// The file: the program, and its orders.
-fn content(task: &Task<'_>) -> Vec<u8> {
+fn content(task: &Task<'_>, ignored: u64) -> Vec<u8> {
     let mut orders = Writer(vec![0; size_of::<Orders>()]);
     let limits: Vec<orders::Limit> = (task.limits.iter())
         .map(|limit| orders::Limit {
@@ -125,6 +131,7 @@ fn content(task: &Task<'_>) -> Vec<u8> {
     let header = Orders {
         channel: task.channel.as_raw_fd(),
         listener: task.listener.as_raw_fd(),
+        ignored,
         limits: orders.list(&limits),
         capabilities: capabilities(task.capabilities),
         filter: orders.filter(task.filter),
@@ -179,6 +186,8 @@ impl Writer {
     fn filter(&mut self, filter: Option<Filter<'_>>) -> orders::Filter {
         let Filter { flags, program, refusal } = filter.unwrap_or(Filter { flags: 0, program: &[], refusal: &[] });
         let List { address, count } = self.list(program);
+        // More instructions than fit are more than the kernel takes (4096): it refuses either number.
+        let count = count.min(u16::MAX.into());
         orders::Filter { count, program: address, flags: flags as usize, refusal: self.list(refusal) }
     }
 }

@@ -13,6 +13,8 @@ pub(super) struct Orders {
     pub(super) channel: i32,
     /// Where `start` is going to knock.
     pub(super) listener: i32,
+    /// Bit n is signal n + 1.
+    pub(super) ignored: u64,
     pub(super) limits: List,
     pub(super) capabilities: Capabilities,
     pub(super) filter: Filter,

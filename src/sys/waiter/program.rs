@@ -137,7 +137,7 @@ fn become_program(orders: &Orders, start: i32) -> Result<'_, core::convert::Infa
         let result = unsafe { call(number::PRLIMIT64, [0, limit.resource, limit.values.as_ptr() as usize, 0, 0]) };
         check(result, list(limit.name))?;
     }
-    reset_signals();
+    reset_signals(orders.ignored);
     let capabilities = &orders.capabilities;
     if capabilities.change != 0 {
         let (header, halves) = (&raw const capabilities.header as usize, &raw const capabilities.halves as usize);
@@ -153,13 +153,12 @@ fn become_program(orders: &Orders, start: i32) -> Result<'_, core::convert::Infa
 }
 
 /// What our caller happened to ignore or block is no business of the program's.
-fn reset_signals() {
+fn reset_signals(ignored: u64) {
     const SIG_SETMASK: usize = 2;
-    const HIGHEST: usize = 64;
     let default = [0_u64; 4];
     // SAFETY: the kernel reads an action, or a set; that KILL and STOP are refused is fine.
     unsafe {
-        for signal in 1..=HIGHEST {
+        for signal in (1..=64).filter(|signal| ignored >> (signal - 1) & 1 == 1) {
             call(number::RT_SIGACTION, [signal, default.as_ptr() as usize, 0, SET, 0]);
         }
         call(number::RT_SIGPROCMASK, [SIG_SETMASK, default.as_ptr() as usize, 0, SET, 0]);
