@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::LinuxNamespaceType;
+use serde_json::value::RawValue;
 
 use crate::cgroup;
 use crate::error::code::Code;
@@ -87,11 +88,14 @@ fn waits(config: &Config, host: &Host) -> bool {
         namespace.kind == LinuxNamespaceType::Pid && namespace.path.as_deref().is_none_or(str::is_empty)
     };
     let has_label = |process: &Process| process.apparmor_profile.is_some() || process.selinux_label.is_some();
+    // The profile is not parsed if its filter is known; an escape could hide the name.
+    let may_listen = |profile: &RawValue| ["listenerPath", "\\u"].iter().any(|text| profile.get().contains(text));
     host.is_root()
         && linux.namespaces.iter().any(new_pid_namespace)
         && config.hooks.start_container.is_empty()
+        && [hooks::STDOUT, hooks::STDERR].iter().all(|name| config.annotations.get(name).is_none())
         && config.process.as_ref().is_some_and(|process| !has_label(process))
-        && !linux.seccomp.as_ref().is_some_and(|seccomp| seccomp.get().contains("listenerPath"))
+        && !linux.seccomp.as_deref().is_some_and(may_listen)
 }
 
 /// What can be opened and found missing before anything is made.
