@@ -226,6 +226,15 @@ impl Hierarchy {
         self.mountpoint.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// The mount options that give this hierarchy and no other (v1).
+    pub(crate) fn options(&self) -> String {
+        if self.controllers.starts_with("name=") {
+            format!("none,{}", self.controllers)
+        } else {
+            self.controllers.clone()
+        }
+    }
+
     /// Further names that programs look for beside `name`, as links to it: `cpu` for `cpu,cpuacct`.
     pub(crate) fn aliases(&self) -> impl Iterator<Item = &str> {
         let joint = self.controllers.contains(',');

@@ -131,10 +131,10 @@ fn paths_that_lead_elsewhere_are_refused() {
 fn hierarchies_for_mounts() {
     let plan = compile(&hybrid(), "{}").unwrap();
     let cpu = &plan.hierarchies()[0];
-    assert_eq!(cpu.name(), "cpu,cpuacct");
+    assert_eq!((cpu.name().as_str(), cpu.options().as_str()), ("cpu,cpuacct", "cpu,cpuacct"));
     assert_eq!(cpu.aliases().collect::<Vec<_>>(), ["cpu", "cpuacct"]);
     let systemd = &plan.hierarchies()[5];
-    assert_eq!(systemd.name(), "systemd");
+    assert_eq!((systemd.name().as_str(), systemd.options().as_str()), ("systemd", "none,name=systemd"));
     assert_eq!(systemd.aliases().count(), 0);
 }
 

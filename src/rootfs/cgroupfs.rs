@@ -76,20 +76,37 @@ fn place(base: BorrowedFd<'_>, hierarchy: &Hierarchy, own_namespace: bool, attr:
 /// is what a new mount in its cgroup namespace would be, in fewer calls.
 fn view(hierarchy: &Hierarchy, own_namespace: bool, attr: Attr) -> sys::Result<OwnedFd> {
     if own_namespace && hierarchy.version == Version::V2 {
-        match fresh(attr) {
+        match fresh(hierarchy, attr) {
             // A user namespace that does not own the cgroup namespace.
             Err(sys::Error { errno: Errno::EPERM | Errno::EBUSY, .. }) => {}
             result => return result,
         }
     }
-    let tree = api::open_tree(AT_FDCWD, &sys::c_path(&hierarchy.dir)?, true)?;
-    api::make_private(tree.as_fd(), attr)?;
-    Ok(tree)
+    match api::open_tree(AT_FDCWD, &sys::c_path(&hierarchy.dir)?, true) {
+        // A plain user's container that none could be made for: the root of its namespace is where it is.
+        Err(sys::Error { errno: Errno::ENOENT, .. }) if own_namespace => fresh(hierarchy, attr),
+        tree => {
+            let tree = tree?;
+            api::make_private(tree.as_fd(), attr)?;
+            Ok(tree)
+        }
+    }
 }
 
-fn fresh(attr: Attr) -> sys::Result<OwnedFd> {
-    let context = api::fsopen(c"cgroup2")?;
+fn fresh(hierarchy: &Hierarchy, attr: Attr) -> sys::Result<OwnedFd> {
+    let kind = if hierarchy.version == Version::V2 { c"cgroup2" } else { c"cgroup" };
+    let context = api::fsopen(kind)?;
     api::fsconfig_set(context.as_fd(), c"source", Some(c"cgroup"))?;
+    if hierarchy.version == Version::V1 {
+        for option in hierarchy.options().split(',') {
+            match option.split_once('=') {
+                Some((key, value)) => {
+                    api::fsconfig_set(context.as_fd(), &sys::c_string(key)?, Some(&sys::c_string(value)?))?;
+                }
+                None => api::fsconfig_set(context.as_fd(), &sys::c_string(option)?, None)?,
+            }
+        }
+    }
     api::fsconfig_create(context.as_fd())?;
     api::fsmount(context.as_fd(), attr)
 }
