@@ -9,8 +9,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::args::{self, option, path, path_of, string, switch};
 use super::{Entry, Global, image, print};
-use crate::error::{Error, Result};
+use crate::error::{Error, On as _, Result};
 use crate::image::build::{self, Options};
+use crate::sys;
 
 pub(super) const ENTRY: Entry = Entry { name: "build", about: "Make an image from a Containerfile", args, run };
 
@@ -29,6 +30,8 @@ fn args(command: Command) -> Command {
 }
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
+    // Now, and not when the first container is made.
+    sys::exe::seal().on("own executable")?;
     let list = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned();
     let argument = |written: String| match written.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
