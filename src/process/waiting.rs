@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use super::caps::Keep;
 use super::{Plan, interpreter, program, rlimit};
 use crate::error::report::Report;
-use crate::error::{Error, Meaning, On as _};
+use crate::error::{Error, Meaning};
 use crate::phase::Phase;
 use crate::seccomp::Filter;
 use crate::sys::exec::Image;
