@@ -31,7 +31,7 @@ fn args(command: Command) -> Command {
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
     // Now, and not when the first container is made.
-    sys::exe::seal().on("own executable")?;
+    sys::exe::seal().on("/proc/self/exe")?;
     let list = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned();
     let argument = |written: String| match written.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
