@@ -20,9 +20,10 @@ pub(super) fn path(name: &'static str) -> Arg {
     option(name, "PATH").value_parser(value_parser!(PathBuf))
 }
 
-/// Of every command, before its name or after it.
+/// Before the name of any command, and after that of those that take long. clap's global options would be copied to
+/// every command that there is, whichever is called.
 pub(super) fn timings() -> Arg {
-    path("timings").global(true).help("File for the times of all phases, as Chrome trace events; - for a chart")
+    path("timings").help("File for the times of all phases, as Chrome trace events; - for a chart")
 }
 
 pub(super) fn switch(name: &'static str) -> Arg {

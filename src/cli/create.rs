@@ -30,6 +30,7 @@ pub(super) fn common_args(command: Command) -> Command {
         switch("no-new-keyring").help("Keep the caller's session keyring"),
         pidfd_socket(),
         preserve_fds(),
+        args::timings(),
     ])
 }
 

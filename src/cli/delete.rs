@@ -4,7 +4,7 @@
 
 use clap::{ArgAction, ArgMatches, Command};
 
-use super::args::{id, switch};
+use super::args::{self, id, switch};
 use super::{Entry, Global};
 use crate::container::{ContainerId, delete};
 use crate::error::Result;
@@ -15,6 +15,7 @@ pub(super) const ENTRY: Entry = Entry { name: "delete", about: "Remove stopped c
 fn args(command: Command) -> Command {
     command.args([
         id().num_args(1..).action(ArgAction::Append),
+        args::timings(),
         switch("force").short('f').help("Kill what still runs; succeed if there is no such container"),
     ])
 }

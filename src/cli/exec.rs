@@ -39,6 +39,7 @@ fn args(command: Command) -> Command {
         path("console-socket").help("Unix socket that the terminal's master end is sent to"),
         create::pidfd_socket(),
         create::preserve_fds(),
+        args::timings(),
         Arg::new("command")
             .value_names(["CONTAINER-ID", "COMMAND"])
             .required(true)

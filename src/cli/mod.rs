@@ -149,7 +149,7 @@ fn command() -> Command {
 /// The command of this name, if what follows its container is for another program.
 fn passing_on(name: &OsStr) -> Option<Command> {
     let entry = [exec::ENTRY, ps::ENTRY].into_iter().find(|entry| name == entry.name)?;
-    Some((entry.args)(Command::new(entry.name)).arg(args::timings()))
+    Some((entry.args)(Command::new(entry.name)))
 }
 
 fn dispatch(matches: &ArgMatches) -> Result<i32> {
@@ -160,7 +160,7 @@ fn dispatch(matches: &ArgMatches) -> Result<i32> {
     let Some((name, matches_of_command)) = matches.subcommand() else {
         return Err(Error::other("a command is missing: `orlop --help` lists them").code_is(Code::Usage));
     };
-    if let Some(target) = timings_target(matches) {
+    if let Some(target) = timings_target(matches, matches_of_command) {
         timings::start(&target, name)?;
     }
     let global = Global {
@@ -179,9 +179,13 @@ fn dispatch(matches: &ArgMatches) -> Result<i32> {
 }
 
 /// `--timings`, else `ORLOP_TIMINGS`.
-fn timings_target(matches: &ArgMatches) -> Option<PathBuf> {
-    let given = args::path_of(matches, "timings").map(PathBuf::from);
-    given.or_else(|| std::env::var_os("ORLOP_TIMINGS").map(PathBuf::from)).filter(|path| !path.as_os_str().is_empty())
+fn timings_target(global: &ArgMatches, command: &ArgMatches) -> Option<PathBuf> {
+    let of_command = command.try_get_one::<PathBuf>("timings").ok().flatten();
+    let given = of_command.map(PathBuf::as_path).or_else(|| args::path_of(global, "timings"));
+    given
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("ORLOP_TIMINGS").map(PathBuf::from))
+        .filter(|path| !path.as_os_str().is_empty())
 }
 
 fn is_called_root() -> bool {

@@ -12,7 +12,7 @@ use crate::error::Result;
 pub(super) const ENTRY: Entry = Entry { name: "start", about: "Run the process of a created container", args, run };
 
 fn args(command: Command) -> Command {
-    command.arg(id())
+    command.args([id(), args::timings()])
 }
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {
