@@ -15,7 +15,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET_DIR)/$(HOST)/release/orlop
 ORLOP := $(TARGET_DIR)/release/orlop
 
-# Nothing is unwound (panic = "abort"): without the tables for it the executable is 5 % smaller.
+# Nothing is unwound (panic = "abort"): the executable does without the tables for it.
 NO_UNWINDING := --config 'target."cfg(all())".rustflags=["-C","force-unwind-tables=no"]'
 
 ifeq ($(STATIC),0)
