@@ -55,13 +55,7 @@ pub(super) fn store(matches: &ArgMatches) -> Result<Store> {
     if let Some(store) = path_of(matches, "store") {
         return Store::open(&super::args::absolute(store)?);
     }
-    if nix::unistd::geteuid().is_root() {
-        return Store::open("/var/lib/orlop".as_ref());
-    }
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let data = variable("XDG_DATA_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/share")));
-    let data = data.ok_or_else(|| Error::other("--store: neither XDG_DATA_HOME nor HOME says where it is"))?;
-    Store::open(&data.join("orlop"))
+    Store::open(&Store::default_root()?)
 }
 
 fn run(global: &Global, matches: &ArgMatches) -> Result<i32> {

@@ -64,6 +64,9 @@ pub(crate) fn create(options: &CreateOptions) -> Result<Created> {
     phase::enter(Phase::State);
     let record = Record::intent(&config, &plan, options);
     let dir = StateDir::claim(&options.root, &options.id, &record)?;
+    if let Some(overlay) = &mut plan.rootfs.overlay {
+        overlay.lower.recorded();
+    }
     dir.save_config(&text)?;
     drop(text);
     if options.notify_socket.is_some() {

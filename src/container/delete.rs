@@ -88,7 +88,7 @@ impl Container {
         let state = self.record.document(Status::Stopped, None);
         let LaterHooks { poststop, output, .. } = &self.record.hooks;
         hooks::run_last(poststop, output, &Moment::runtime(&state, &self.record.bundle));
-        if self.record.layered {
+        if !self.record.layers.is_empty() {
             layers::remove(self.dir.fd())?;
         }
         self.dir.remove()

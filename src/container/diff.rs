@@ -23,16 +23,16 @@ pub(crate) struct Diff {
 impl Container {
     /// What it has written, whether or not it runs; nothing if its root file system is read-only.
     pub(crate) fn changes(&self) -> Result<Option<Changes>> {
-        overlay::changes_of(&self.config()?, &self.record.bundle, self.dir.path(), &self.lower()?)
+        overlay::changes_of(&self.config()?, &self.record.bundle, self.dir.path(), self.lower()?)
     }
 
     /// The directories below them, the topmost first.
-    pub(crate) fn lower(&self) -> Result<Vec<PathBuf>> {
-        if !self.record.layered {
+    pub(crate) fn lower(&self) -> Result<&[PathBuf]> {
+        if self.record.layers.is_empty() {
             let problem = format!("its root file system is not made of layers ({})", overlay::LOWER);
             return Err(Error::state(&self.record.id, problem));
         }
-        overlay::lower_of(&self.config()?, &self.record.bundle)
+        Ok(&self.record.layers)
     }
 }
 

@@ -32,9 +32,10 @@ pub(crate) struct Record {
     pub(crate) annotations: Map<String>,
     /// Absent until init is ready.
     pub(crate) init: Option<Init>,
-    /// The state directory holds parts of its root file system.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) layered: bool,
+    /// Lower directories of a root file system of layers, the topmost first: `image prune` leaves them
+    /// alone, and the state directory holds the rest of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) layers: Vec<PathBuf>,
     /// Without `process` there is nothing to start (RT-50).
     pub(crate) has_process: bool,
     /// With a pid namespace of its own, nothing of the container outlives its first process.
@@ -100,7 +101,7 @@ impl Record {
             owner: user_name(nix::unistd::getuid().as_raw()),
             annotations: config.annotations.clone(),
             init: None,
-            layered: plan.rootfs.overlay.is_some(),
+            layers: plan.rootfs.overlay.as_ref().map_or_else(Vec::new, |overlay| overlay.lower.dirs.clone()),
             has_process: plan.process.is_some(),
             own_pid_namespace: plan.namespaces.makes(CloneFlags::CLONE_NEWPID),
             keyring: plan.keyring,
@@ -165,7 +166,7 @@ pub(super) fn fixture(init: Option<Init>) -> Record {
         owner: "root".into(),
         annotations: serde_json::from_str(r#"{"b": "1", "a": "2"}"#).unwrap(),
         init,
-        layered: false,
+        layers: Vec::new(),
         has_process: true,
         own_pid_namespace: true,
         keyring: true,

@@ -204,15 +204,10 @@ pub(super) fn digests_of(store: &Store, directories: &[PathBuf]) -> Vec<Option<D
     directories.iter().map(digest).collect()
 }
 
-/// The layers of a store that a configuration names; none if it cannot be read.
-pub(super) fn layers_of(store: &Store, config: &Path) -> Vec<Digest> {
-    let Ok(text) = fs::read(config) else { return Vec::new() };
+/// The layers that the configuration of a bundle names; none if it cannot be read.
+pub(super) fn layers_of(bundle: &Path) -> Vec<PathBuf> {
+    let Ok(text) = fs::read(bundle.join("config.json")) else { return Vec::new() };
     let Ok(config) = serde_json::from_slice::<Value>(&text) else { return Vec::new() };
-    let lower = config["annotations"][overlay::LOWER].as_str().unwrap_or_default();
-    let layers = store.root.join("layers/sha256");
-    let below = |name: &String| {
-        let name = Path::new(name).strip_prefix(&layers).ok()?;
-        Digest::parse(name.to_str()?)
-    };
-    overlay::split(lower).iter().filter_map(below).collect()
+    let lower = config["annotations"][overlay::LOWER].as_str().map(overlay::split).unwrap_or_default();
+    lower.iter().map(|layer| bundle.join(layer)).collect()
 }

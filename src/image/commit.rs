@@ -73,7 +73,7 @@ fn still<T>(
 
 /// The image that the container was made of: what `bundle` has noted, or any with these very layers.
 fn base(store: &Store, container: &Container) -> Result<Found> {
-    let layers = bundle::digests_of(store, &container.lower()?);
+    let layers = bundle::digests_of(store, container.lower()?);
     let fits = |found: &Found| {
         let mut diff_ids: Vec<&Digest> = Vec::new();
         for diff_id in found.image.rootfs.diff_ids.iter().rev() {

@@ -3,12 +3,15 @@
 //! Runs in: parent · docs/images.md
 //!
 //! Roots are the names in index.json, the bundles that were made of images, and the containers that run
-//! from layers, whose bundles may be gone. The store's lock is held, so nothing comes to be in use meanwhile.
+//! from layers, whose bundles may be gone. The store's lock is held, and a create of an image holds that of
+//! the layers, so nothing comes to be in use meanwhile.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use super::{Digest, Index, Manifest, Store, build, bundle};
 use crate::error::{On as _, Result};
@@ -32,6 +35,7 @@ struct Marked {
 /// `state` is where the containers are.
 pub(crate) fn prune(store: &Store, state: &Path) -> Result<Pruned> {
     let changing = store.change()?;
+    let in_use = store.lock_layers(File::lock)?;
     let mut marked = Marked::default();
     mark_index(store, &store.index()?, &mut marked);
     mark_containers(store, state, &mut marked);
@@ -49,9 +53,27 @@ pub(crate) fn prune(store: &Store, state: &Path) -> Result<Pruned> {
         fs::rename(store.layer(&digest), &aside).call("rename").on(aside.display())?;
         pruned.layers += 1;
     }
+    drop(in_use);
     sweep_unfinished(store)?;
     build::cache::sweep(store)?;
     Ok(pruned)
+}
+
+impl Store {
+    /// An image's layers, the topmost first, and a lock that has `prune` wait: until they are on record
+    /// as a container's.
+    pub(crate) fn hold_layers(&self, image: &str) -> Result<(Vec<PathBuf>, File)> {
+        let held = self.lock_layers(File::lock_shared)?;
+        let found = self.find(image)?;
+        Ok((found.image.rootfs.diff_ids.iter().rev().map(|layer| self.layer(layer)).collect(), held))
+    }
+
+    fn lock_layers(&self, lock: fn(&File) -> std::io::Result<()>) -> Result<File> {
+        let path = self.root.join("layers/sha256");
+        let dir = File::open(&path).call("open").on(path.display())?;
+        lock(&dir).call("flock").on(path.display())?;
+        Ok(dir)
+    }
 }
 
 /// Whatever is in tmp/ was left by somebody who did not come to an end, or by us just now.
@@ -69,18 +91,29 @@ fn mark_index(store: &Store, index: &Index, marked: &mut Marked) {
     }
 }
 
-/// Layers that containers are made of, by the configuration that each keeps in its state directory, and
-/// those of bundles that `bundle` has written and nobody has removed.
+/// Layers that containers are made of, by the record that each has in its state directory, and those of
+/// bundles that `bundle` has written and nobody has removed.
 fn mark_containers(store: &Store, state: &Path, marked: &mut Marked) {
-    let containers = fs::read_dir(state).into_iter().flatten().flatten().map(|entry| entry.path());
-    let bundles = store.bundles().unwrap_or_default();
-    for dir in containers.chain(bundles) {
-        marked.layers.extend(bundle::layers_of(store, &dir.join("config.json")));
-        // For `commit`, which makes a new image of the old one.
-        if let Some(image) = bundle::image_of(&dir) {
-            mark_manifest(store, &image, marked);
-        }
+    for dir in fs::read_dir(state).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        mark_container(store, &dir, &layers_of_container(&dir), marked);
     }
+    for dir in store.bundles().unwrap_or_default() {
+        mark_container(store, &dir, &bundle::layers_of(&dir), marked);
+    }
+}
+
+/// By the bundle, or the state directory, and those of its layers that are the store's.
+fn mark_container(store: &Store, dir: &Path, layers: &[PathBuf], marked: &mut Marked) {
+    marked.layers.extend(bundle::digests_of(store, layers).into_iter().flatten());
+    // For `commit`, which makes a new image of the old one.
+    if let Some(image) = bundle::image_of(dir) {
+        mark_manifest(store, &image, marked);
+    }
+}
+
+fn layers_of_container(dir: &Path) -> Vec<PathBuf> {
+    let record = fs::read(dir.join("state.json")).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    record.and_then(|mut record| serde_json::from_value(record["layers"].take()).ok()).unwrap_or_default()
 }
 
 /// What cannot be read leads nowhere; it is kept itself.

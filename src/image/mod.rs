@@ -94,7 +94,24 @@ impl Store {
         if !layout.exists() {
             fs::write(&layout, LAYOUT).call("write").on(layout.display())?;
         }
-        Ok(Self { root: root.to_owned() })
+        Self::at(root)
+    }
+
+    /// As it is: nothing is made.
+    pub(crate) fn at(root: &Path) -> Result<Self> {
+        // Whoever uses a layer names it by its path: there has to be one way to write it.
+        Ok(Self { root: fs::canonicalize(root).call("realpath").on(root.display())? })
+    }
+
+    /// The machine's, or for a plain user that user's.
+    pub(crate) fn default_root() -> Result<PathBuf> {
+        if nix::unistd::geteuid().is_root() {
+            return Ok("/var/lib/orlop".into());
+        }
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let data = variable("XDG_DATA_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/share")));
+        let data = data.ok_or_else(|| Error::other("neither XDG_DATA_HOME nor HOME says where the store is"))?;
+        Ok(data.join("orlop"))
     }
 
     pub(crate) fn change(&self) -> Result<Changing<'_>> {

@@ -21,8 +21,8 @@ use crate::host::is_host_root;
 use crate::mountinfo;
 use crate::namespace::{Joined, Namespaces, idmap};
 use crate::spec::config::Mount;
-use crate::sys;
 use crate::sys::mount as api;
+use crate::sys::{self, Call as _};
 
 use super::mount::What;
 use super::options::Options;
@@ -82,18 +82,21 @@ impl Idmap {
         namespaces: &Namespaces,
         joined: &[Joined],
     ) -> Result<()> {
-        let made: OwnedFd;
-        let user_namespace = match (&self.ids, joined.iter().find(|join| join.kind == CloneFlags::CLONE_NEWUSER)) {
-            (Ids::Container, Some(join)) => join.fd.as_fd(),
-            (Ids::Container, None) => {
-                made = namespaces.ids.user_namespace().property(self.property)?;
-                made.as_fd()
-            }
-            (Ids::Own(ids), _) => {
-                made = ids.user_namespace().property(self.property)?;
-                made.as_fd()
-            }
-        };
+        self.map(tree, what, self.user_namespace(namespaces, joined)?.as_fd())
+    }
+
+    /// One with the ids wanted: the container's if it exists already, or made for this.
+    pub(crate) fn user_namespace(&self, namespaces: &Namespaces, joined: &[Joined]) -> Result<OwnedFd> {
+        let joined = joined.iter().find(|join| join.kind == CloneFlags::CLONE_NEWUSER);
+        match (&self.ids, joined) {
+            (Ids::Container, Some(join)) => join.fd.try_clone().call("fcntl").property(self.property),
+            (Ids::Container, None) => namespaces.ids.user_namespace().property(self.property),
+            (Ids::Own(ids), _) => ids.user_namespace().property(self.property),
+        }
+    }
+
+    /// The same for several trees, with a user namespace that `user_namespace` gave.
+    pub(crate) fn map(&self, tree: BorrowedFd<'_>, what: &What, user_namespace: BorrowedFd<'_>) -> Result<()> {
         match api::mount_idmap(tree, user_namespace, self.recursive) {
             Err(sys::Error { errno: Errno::EINVAL, .. }) => Err(self.not_supported(what, user_namespace)),
             result => result.on("idmap").property(self.property),

@@ -56,6 +56,7 @@ mod namespaces;
 mod net_devices;
 mod notify_socket;
 mod overlay;
+mod overlay_images;
 mod pause;
 mod process;
 mod ps;

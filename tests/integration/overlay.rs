@@ -211,7 +211,8 @@ fn names_and_numbers() {
     annotate(&mut bundle, "lower", &format!("{}:rootfs", many.join(":")));
     bundle.script("ls -d /f* | wc -l");
     assert_eq!(bundle.output(), "499\n");
-    annotate(&mut bundle, "lower", &format!("rootfs:{}:rootfs", many.join(":")));
+    fs::create_dir(bundle.dir.join("one-more")).unwrap();
+    annotate(&mut bundle, "lower", &format!("one-more:{}:rootfs", many.join(":")));
     bundle.refused(&["annotations.org.orlop.overlay.lower", "501", "500"]);
 }
 

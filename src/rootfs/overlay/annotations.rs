@@ -14,11 +14,14 @@ use crate::spec::Config;
 use crate::sys;
 
 use super::changes::{Changes, Marks};
-use super::{Plan, STATE, Upper};
+use super::{Lower, Plan, STATE, Upper};
 
 /// What all of them begin with.
 pub(crate) const PREFIX: &str = "org.orlop.overlay.";
 pub(crate) const LOWER: &str = "org.orlop.overlay.lower";
+/// Read only where there is no list of directories: its layers, in the store that STORE or the default is.
+pub(super) const IMAGE: &str = "org.orlop.overlay.image";
+pub(super) const STORE: &str = "org.orlop.overlay.store";
 pub(crate) const UPPER: &str = "org.orlop.overlay.upper";
 pub(super) const WORK: &str = "org.orlop.overlay.work";
 pub(super) const SIZE: &str = "org.orlop.overlay.size";
@@ -26,10 +29,7 @@ const IDMAP: &str = "org.orlop.overlay.idmap";
 const OPTIONS: &str = "org.orlop.overlay.options";
 
 /// The annotations that this file reads; for `features`.
-pub(crate) const ANNOTATIONS: &[&str] = &[LOWER, UPPER, WORK, SIZE, IDMAP, OPTIONS];
-
-/// OVL_MAX_STACK of the kernel.
-const MOST_LAYERS: usize = 500;
+pub(crate) const ANNOTATIONS: &[&str] = &[LOWER, IMAGE, STORE, UPPER, WORK, SIZE, IDMAP, OPTIONS];
 
 /// Options of overlayfs that may be chosen. The others name directories, which have annotations of their
 /// own, or export the file system, which is nobody's business but the container's.
@@ -48,14 +48,14 @@ impl Plan {
             return Err(Property::of("annotations").invalid(format!("{key} is none that orlop knows")));
         }
         let get = |key: &str| annotations.get(key).map(String::as_str);
-        let Some(lower) = get(LOWER) else {
+        let Some(lower) = Lower::compile(get, bundle)? else {
             return match ANNOTATIONS.iter().find(|key| get(key).is_some()) {
-                Some(key) => Err(annotation(key).invalid(format!("needs {LOWER}"))),
+                Some(key) => Err(annotation(key).invalid(format!("needs {LOWER} or {IMAGE}"))),
                 None => Ok(None),
             };
         };
         if switch == Switch::Chroot {
-            return Err(annotation(LOWER).invalid("needs a mount namespace in linux.namespaces"));
+            return Err(lower.property.invalid("needs a mount namespace in linux.namespaces"));
         }
         let readonly = config.root.as_ref().is_some_and(|root| root.readonly);
         let user = namespaces.has(CloneFlags::CLONE_NEWUSER);
@@ -66,7 +66,6 @@ impl Plan {
             Some("true") => return Err(annotation(IDMAP).invalid("needs a user namespace in linux.namespaces")),
             Some(other) => return Err(annotation(IDMAP).invalid(format!("{other:?} is not true or false"))),
         };
-        let lower = lower_directories(lower, bundle)?;
         let upper = Upper::compile(get, bundle, readonly)?;
         Ok(Some(Self { lower, upper, options: options(get(OPTIONS).unwrap_or(""), user)?, idmap }))
     }
@@ -104,11 +103,6 @@ impl Upper {
     }
 }
 
-/// The lower directories of a configuration that has some, the topmost first.
-pub(crate) fn lower_of(config: &Config, bundle: &Path) -> Result<Vec<PathBuf>> {
-    lower_directories(config.annotations.get(LOWER).map_or("", String::as_str), bundle)
-}
-
 /// What a container of this configuration has written over the lower directories; nothing if it is read-only.
 pub(crate) fn changes_of(config: &Config, bundle: &Path, state: &Path, lower: &[PathBuf]) -> Result<Option<Changes>> {
     let get = |key: &str| config.annotations.get(key).map(String::as_str);
@@ -137,47 +131,6 @@ fn beside(upper: &Path) -> PathBuf {
     work.into()
 }
 
-/// As overlayfs itself would read the list: a colon between directories, a backslash before one that is
-/// part of a name.
-pub(crate) fn split(written: &str) -> Vec<String> {
-    let mut names = vec![String::new()];
-    let mut letters = written.chars();
-    while let Some(letter) = letters.next() {
-        match (letter, names.last_mut()) {
-            (':', _) => names.push(String::new()),
-            ('\\', Some(name)) => name.extend(letters.next()),
-            (_, Some(name)) => name.push(letter),
-            (_, None) => {}
-        }
-    }
-    names
-}
-
-/// What `split` takes apart.
-pub(crate) fn join(names: &[String]) -> String {
-    let quoted = names.iter().map(|name| name.replace('\\', "\\\\").replace(':', "\\:"));
-    quoted.collect::<Vec<_>>().join(":")
-}
-
-fn lower_directories(written: &str, bundle: &Path) -> Result<Vec<PathBuf>> {
-    let names = split(written);
-    if names.len() > MOST_LAYERS {
-        return Err(annotation(LOWER).invalid(format!("{} directories, and Linux takes {MOST_LAYERS}", names.len())));
-    }
-    let directory = |name: &String| {
-        let path = bundle.join(name);
-        match std::fs::metadata(&path) {
-            _ if name.is_empty() => Err(annotation(LOWER).invalid("a name is empty")),
-            Ok(metadata) if metadata.is_dir() => Ok(path),
-            Ok(_) => Err(annotation(LOWER).invalid(format!("{} is not a directory", path.display()))),
-            Err(error) => {
-                Err(annotation(LOWER).invalid(format!("{}: {}", path.display(), crate::error::io_meaning(&error))))
-            }
-        }
-    };
-    names.iter().map(directory).collect()
-}
-
 /// In a user namespace overlayfs keeps its notes in user.* attributes: trusted.* are the host's
 /// (Linux 5.11).
 fn options(written: &str, user_namespace: bool) -> Result<Vec<(CString, Option<CString>)>> {
@@ -190,10 +143,27 @@ fn options(written: &str, user_namespace: bool) -> Result<Vec<(CString, Option<C
         let c_string = |text: &str| sys::c_string(text).property(annotation(OPTIONS));
         options.push((c_string(key)?, value.map(c_string).transpose()?));
     }
-    if user_namespace && !options.iter().any(|(key, _)| key.as_c_str() == c"userxattr") {
+    let userxattr = options.iter().any(|(key, _)| key.as_c_str() == c"userxattr");
+    if userxattr || user_namespace {
+        check_trust(&options)?;
+    }
+    if user_namespace && !userxattr {
         options.push((c"userxattr".into(), None));
     }
     Ok(options)
+}
+
+/// Attributes that a user may set are nothing to follow to other files; the kernel would say EINVAL.
+fn check_trust(options: &[(CString, Option<CString>)]) -> Result<()> {
+    for (key, harmless) in [(c"metacopy", c"off"), (c"redirect_dir", c"nofollow"), (c"verity", c"off")] {
+        let set = options.iter().find(|(option, _)| option.as_c_str() == key);
+        if set.is_some_and(|(_, value)| value.as_deref() != Some(harmless)) {
+            let (key, harmless) = (key.to_string_lossy(), harmless.to_string_lossy());
+            let reason = format!("with userxattr, as in every user namespace, overlayfs takes {key}={harmless} only");
+            return Err(annotation(OPTIONS).invalid(reason));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -221,15 +191,14 @@ mod tests {
 
     #[test]
     fn no_annotation_no_overlay() {
-        assert_eq!(compile(&[], false).unwrap(), None);
+        assert!(compile(&[], false).unwrap().is_none());
     }
 
     #[test]
     fn directories_are_the_bundles_or_absolute() {
         let plan = compile(&[("lower", "proc/self:/dev")], false).unwrap().unwrap();
-        assert_eq!(plan.lower, [Path::new("/proc/self"), Path::new("/dev")]);
+        assert_eq!(plan.lower.dirs, [Path::new("/proc/self"), Path::new("/dev")]);
         assert_eq!(plan.upper, Some(Upper::State));
-        assert_eq!(lower_directories("/pr\\oc\\/", Path::new("/")).unwrap(), [Path::new("/proc/")]);
         let plan = compile(&[("lower", "dev"), ("upper", "tmp/up")], false).unwrap().unwrap();
         assert_eq!(plan.upper, Some(Upper::Kept { upper: "/tmp/up".into(), work: "/tmp/up.work".into() }));
     }
@@ -239,6 +208,8 @@ mod tests {
         let plan = compile(&[("lower", "dev"), ("options", "volatile,xino=off")], true).unwrap().unwrap();
         let options: Vec<_> = plan.options.iter().map(|(key, _)| key.to_str().unwrap()).collect();
         assert_eq!((plan.idmap, options.as_slice()), (true, ["volatile", "xino", "userxattr"].as_slice()));
+        assert!(compile(&[("lower", "dev"), ("options", "metacopy=off,redirect_dir=nofollow")], true).is_ok());
+        assert!(compile(&[("lower", "dev"), ("options", "redirect_dir=on")], true).is_err());
         let plan = compile(&[("lower", "dev"), ("idmap", "false")], true).unwrap().unwrap();
         assert!(!plan.idmap);
     }

@@ -9,6 +9,7 @@
 
 mod annotations;
 pub(crate) mod changes;
+mod lower;
 
 use std::ffi::{CStr, CString};
 use std::fmt::{self, Display};
@@ -26,9 +27,10 @@ use crate::sys::{self, Call as _, path};
 
 use super::idmap::Idmap;
 use super::mount::What;
-pub(crate) use annotations::{ANNOTATIONS, LOWER, PREFIX, UPPER, changes_of, join, lower_of, split};
+pub(crate) use annotations::{ANNOTATIONS, LOWER, PREFIX, UPPER, changes_of};
 use annotations::{SIZE, WORK, annotation};
 pub(crate) use changes::Changes;
+pub(crate) use lower::{Lower, join, split};
 
 /// Longer strings fsconfig(2) does not take.
 const LONGEST_VALUE: usize = 255;
@@ -39,10 +41,9 @@ pub(crate) const STATE: &str = "overlay";
 /// The root's place in the state directory, if root.path is empty.
 pub(crate) const MOUNT_POINT: &str = "rootfs";
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Plan {
-    /// The topmost first.
-    lower: Vec<PathBuf>,
+    pub(crate) lower: Lower,
     upper: Option<Upper>,
     options: Vec<(CString, Option<CString>)>,
     /// Lower directories get the ids of the container's user namespace.
@@ -85,7 +86,7 @@ impl Display for Plan {
             Some(Upper::State) => "writable in the state directory".to_owned(),
             Some(Upper::Kept { upper, .. }) => format!("writable in {}", upper.display()),
         };
-        let lower: Vec<_> = self.lower.iter().map(|dir| dir.display().to_string()).collect();
+        let lower: Vec<_> = self.lower.dirs.iter().map(|dir| dir.display().to_string()).collect();
         write!(f, "prepare an overlay of {}, {upper}", lower.join(", "))
     }
 }
@@ -94,7 +95,7 @@ impl Plan {
     /// Not a container's: for `build`, which mounts layers itself. The topmost first; upper and work directory.
     pub(crate) fn of_layers(lower: &[PathBuf], writable: Option<(PathBuf, PathBuf)>) -> Self {
         let upper = writable.map(|(upper, work)| Upper::Kept { upper, work });
-        Self { lower: lower.to_vec(), upper, options: Vec::new(), idmap: false }
+        Self { lower: Lower::of(lower.to_vec()), upper, options: Vec::new(), idmap: false }
     }
 
     /// Parent: makes the directories to write to, and with `for_init` opens everything that init could
@@ -106,18 +107,7 @@ impl Plan {
         namespaces: &Namespaces,
         joined: &[Joined],
     ) -> Result<Layers> {
-        let mut lower = Vec::new();
-        if for_init {
-            let ids = Idmap::of_container(annotation(LOWER));
-            for dir in &self.lower {
-                let tree = open_detached(dir).property(annotation(LOWER))?;
-                if self.idmap {
-                    let what = What::Bind { source: sys::c_path(dir)?, recursive: false };
-                    ids.apply(tree.as_fd(), &what, namespaces, joined)?;
-                }
-                lower.push(tree);
-            }
-        }
+        let lower = if for_init { self.open_lower(namespaces, joined)? } else { Vec::new() };
         let (upper, work) = match &self.upper {
             None | Some(Upper::Tmpfs { .. }) => return Ok(Layers { lower, writable: None }),
             Some(Upper::State) => {
@@ -131,9 +121,9 @@ impl Plan {
         // Through an idmapped tree the owner already is the one the container's id stands for.
         let look = match lower.first() {
             Some(tree) => sys::fd::fstat(tree.as_fd()),
-            None => nix::sys::stat::stat(&self.lower[0]).call("stat"),
+            None => nix::sys::stat::stat(&self.lower.dirs[0]).call("stat"),
         };
-        let look = look.on(self.lower[0].display()).property(annotation(LOWER))?;
+        let look = look.on(self.lower.dirs[0].display()).property(self.lower.property)?;
         make_like(&upper, look.st_mode & 0o7777, &look).property(annotation(UPPER))?;
         make_like(&work, 0o700, &look).property(annotation(WORK))?;
         let mut writable = Writable::new(&upper, &work)?;
@@ -141,6 +131,22 @@ impl Plan {
             writable.tree = Some(open_detached(&writable.dir).property(annotation(UPPER))?);
         }
         Ok(Layers { lower, writable: Some(writable) })
+    }
+
+    /// Detached, and with the container's ids if they are to have them.
+    fn open_lower(&self, namespaces: &Namespaces, joined: &[Joined]) -> Result<Vec<OwnedFd>> {
+        let ids = Idmap::of_container(self.lower.property);
+        // One for all: it takes a process to make it.
+        let user = if self.idmap { Some(ids.user_namespace(namespaces, joined)?) } else { None };
+        let open = |dir: &PathBuf| {
+            let tree = open_detached(dir).property(self.lower.property)?;
+            if let Some(user) = &user {
+                let what = What::Bind { source: sys::c_path(dir)?, recursive: false };
+                ids.map(tree.as_fd(), &what, user.as_fd())?;
+            }
+            Ok(tree)
+        };
+        self.lower.dirs.iter().map(open).collect()
     }
 
     /// Init: the overlay as a detached tree. `here` is where the root is going to be.
@@ -170,13 +176,13 @@ impl Plan {
     fn mount_on_stage(&self, layers: Layers, stage: BorrowedFd<'_>) -> Result<OwnedFd> {
         let mut trees = layers.lower;
         if trees.is_empty() {
-            trees =
-                self.lower.iter().map(|dir| open_detached(dir)).collect::<Result<_>>().property(annotation(LOWER))?;
+            let opened = self.lower.dirs.iter().map(|dir| open_detached(dir));
+            trees = opened.collect::<Result<_>>().property(self.lower.property)?;
         }
         let mut names = Vec::with_capacity(trees.len());
-        for (index, (dir, tree)) in self.lower.iter().zip(&trees).enumerate() {
+        for (index, (dir, tree)) in self.lower.dirs.iter().zip(&trees).enumerate() {
             let name = sys::c_string(index.to_string())?;
-            attach(stage, &name, tree.as_fd()).on(dir.display()).property(annotation(LOWER))?;
+            attach(stage, &name, tree.as_fd()).on(dir.display()).property(self.lower.property)?;
             names.push(name);
         }
         let writable = self.attach_writable(layers.writable, stage, trees[0].as_fd())?;
