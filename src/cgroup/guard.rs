@@ -38,7 +38,8 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn create(plan: &Plan, rootless: Rootless) -> Result<Self> {
+    /// `common` is a directory of all creates that could want the same cgroup.
+    pub(super) fn create(plan: &Plan, rootless: Rootless, common: &Path) -> Result<Self> {
         let mut guard = Self {
             driver: plan.driver,
             groups: Vec::with_capacity(plan.hierarchies.len()),
@@ -57,7 +58,7 @@ impl Guard {
         if plan.hierarchies.is_empty() && !may_do_without(plan, rootless) {
             return Err(plan.reason().unsupported("cgroups, and this host has none mounted"));
         }
-        match guard.make(plan) {
+        match guard.make(plan, common) {
             Err(error) if refused(error.errno()) && may_do_without(plan, rootless) => {
                 guard.undo();
                 Ok(guard)
@@ -67,12 +68,14 @@ impl Guard {
         }
     }
 
-    fn make(&mut self, plan: &Plan) -> Result<()> {
-        for hierarchy in &plan.hierarchies {
+    fn make(&mut self, plan: &Plan, common: &Path) -> Result<()> {
+        if let Some(first) = plan.hierarchies.first() {
+            let (made, directory) = claim(&first.dir, common)?;
+            self.groups.push(first.group(made));
+            self.directory = Some(directory);
+        }
+        for hierarchy in plan.hierarchies.iter().skip(1) {
             self.groups.push(hierarchy.group(make_directory(&hierarchy.dir)?));
-            if self.directory.is_none() {
-                self.directory = Some(lock(&hierarchy.dir)?);
-            }
         }
         for (hierarchy, group) in plan.hierarchies.iter().zip(&self.groups) {
             if group.made == 0 {
@@ -207,6 +210,15 @@ fn may_do_without(plan: &Plan, rootless: Rootless) -> bool {
 
 fn refused(errno: Option<Errno>) -> bool {
     matches!(errno, Some(Errno::EACCES | Errno::EPERM | Errno::EROFS))
+}
+
+/// Makes and locks the first directory. Nobody else makes one meanwhile: who made it could not lock it any
+/// more, and would take it away from who could.
+fn claim(dir: &Path, common: &Path) -> Result<(usize, File)> {
+    let alone = File::open(common).call("open").on(common.display())?;
+    alone.lock().call("flock").on(common.display())?;
+    let made = make_directory(dir)?;
+    Ok((made, lock(dir)?))
 }
 
 /// Makes `dir` and its missing parents; says how many of them, from `dir` upwards, are new.

@@ -40,7 +40,7 @@ mod v1;
 mod v2;
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -195,8 +195,9 @@ impl Plan {
         &self.hierarchies
     }
 
-    pub(crate) fn create(&self, rootless: Rootless) -> Result<Guard> {
-        Guard::create(self, rootless)
+    /// `root` is where the containers' state is.
+    pub(crate) fn create(&self, rootless: Rootless, root: &Path) -> Result<Guard> {
+        Guard::create(self, rootless, root)
     }
 
     /// Nobody named a place or a limit: a caller who may not make cgroups does without one.

@@ -147,7 +147,7 @@ struct Creation<'a> {
 impl Creation<'_> {
     fn build(&mut self, mut dir: StateDir, prepared: Prepared, options: &CreateOptions) -> Result<Created> {
         phase::enter(Phase::Cgroup);
-        let mut cgroup = self.plan.cgroup.create(options.rootless)?;
+        let mut cgroup = self.plan.cgroup.create(options.rootless, &options.root)?;
         let listener = socket::listen(dir.fd(), START_SOCKET).on(START_SOCKET)?;
         let Prepared { rootfs, joined, sources, console, hook_output } = prepared;
         phase::enter(Phase::Layers);
