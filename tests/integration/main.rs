@@ -38,6 +38,7 @@ mod faults;
 mod features;
 mod hook_failures;
 mod hooks;
+mod hostile_layers;
 mod idmap;
 mod image_export;
 mod image_import;

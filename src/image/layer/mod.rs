@@ -26,6 +26,9 @@ use crate::tree;
 use super::archive::{Archive, Item, Look, unreadable};
 use place::{Place, Spot, WHITEOUT};
 
+/// Of memory for the names of directories, which are dressed at the end.
+const MOST_NAMES: usize = 256 << 20;
+
 /// Zeros of this length become a hole.
 const BLOCK: usize = 64 << 10;
 
@@ -36,13 +39,14 @@ pub(crate) struct Unpack<'a> {
     privileged: bool,
     /// What a directory shall look like in the end: until then things are made in it.
     directories: Vec<(Place, Look)>,
+    names: usize,
     skipped_devices: u64,
 }
 
 impl<'a> Unpack<'a> {
     pub(crate) fn new(root: BorrowedFd<'a>) -> Self {
         let privileged = nix::unistd::geteuid().is_root();
-        Self { root, privileged, directories: Vec::new(), skipped_devices: 0 }
+        Self { root, privileged, directories: Vec::new(), names: 0, skipped_devices: 0 }
     }
 
     /// Everything up to the end of the archive.
@@ -103,7 +107,15 @@ impl<'a> Unpack<'a> {
         if item.kind != EntryType::Directory {
             return Err(Error::other("the root of a layer has to be a directory"));
         }
-        self.directories.push((place, item.look));
+        self.remember(place, item.look)
+    }
+
+    fn remember(&mut self, place: Place, look: Look) -> Result<()> {
+        self.names += place.weight();
+        if self.names > MOST_NAMES {
+            return Err(Error::other("the names of the layer's directories are too long to remember"));
+        }
+        self.directories.push((place, look));
         Ok(())
     }
 
@@ -125,8 +137,7 @@ impl<'a> Unpack<'a> {
         for (key, value) in &item.attributes {
             self.attribute(spot, &name, key, value)?;
         }
-        self.directories.push((place, item.look));
-        Ok(())
+        self.remember(place, item.look)
     }
 
     /// To what an earlier entry has made; of a link, to the link itself.

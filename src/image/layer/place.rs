@@ -34,6 +34,11 @@ impl Place {
         parts.map(part).collect::<Result<_>>().map(Self)
     }
 
+    /// About as much memory as it takes.
+    pub(super) fn weight(&self) -> usize {
+        self.0.iter().map(|part| 64 + part.as_bytes().len()).sum()
+    }
+
     /// The directory it is in, made if it is missing, and its name there; nothing for the root itself.
     pub(super) fn spot(&self, root: BorrowedFd<'_>) -> Result<Option<(Spot, CString)>> {
         let Some((name, parents)) = self.0.split_last() else { return Ok(None) };

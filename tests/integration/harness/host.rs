@@ -91,8 +91,14 @@ pub(crate) struct HostMount(PathBuf);
 impl HostMount {
     /// Makes the directory and mounts a tmpfs there, with the given flags and propagation.
     pub(crate) fn tmpfs(dir: &Path, flags: MsFlags, propagation: MsFlags) -> Self {
+        Self::sized_tmpfs(dir, "50%", flags, propagation)
+    }
+
+    /// The same, with no more in it than that.
+    pub(crate) fn sized_tmpfs(dir: &Path, size: &str, flags: MsFlags, propagation: MsFlags) -> Self {
         fs::create_dir_all(dir).unwrap();
-        mount(Some("host"), dir, Some("tmpfs"), flags, Some("mode=755")).unwrap();
+        let options = format!("mode=755,size={size}");
+        mount(Some("host"), dir, Some("tmpfs"), flags, Some(options.as_str())).unwrap();
         let guard = Self(dir.to_owned());
         guard.propagate(propagation);
         guard
