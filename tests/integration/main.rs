@@ -74,6 +74,7 @@ mod seccomp;
 mod seccomp_notify;
 mod security;
 mod state;
+mod store_crashes;
 mod sysctl;
 mod systemd;
 mod terminal;

@@ -131,7 +131,7 @@ fn cgroup_in_use() {
 }
 
 /// How many points of a command's time it is killed at; fewer where a machine is emulated.
-fn kill_points() -> u32 {
+pub(crate) fn kill_points() -> u32 {
     std::env::var("ORLOP_TEST_KILL_POINTS").map_or(40, |points| points.parse().unwrap())
 }
 
