@@ -20,6 +20,7 @@ mod cgroups;
 mod cli;
 mod commit;
 mod debug;
+mod coffee;
 mod delete;
 mod devices;
 mod diff;
