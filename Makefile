@@ -24,7 +24,7 @@ export LIBSECCOMP_LINK_TYPE := dylib
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: help build bundles run test test-unit test-root test-vm test-vm-quick test-vm-podman test-faults test-engines validate bench counts conformance fmt lint install clean packages-build packages-run
+.PHONY: help build bundles run test test-unit test-root test-soak test-vm test-vm-quick test-vm-podman test-faults test-engines validate bench counts conformance fmt lint install clean packages-build packages-run
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,7 +41,7 @@ run: build bundles ## one container, from bundles/hello
 	@test "$$(id -u)" = 0 || { echo "make run: this bundle's container needs root"; exit 1; }
 	$(ORLOP) run --bundle $(TARGET_DIR)/bundles/hello make-run-$$$$
 
-test: test-root test-vm-quick test-engines validate ## every test; as root, because containers are what is tested
+test: test-root test-soak test-vm-quick test-engines validate ## every test; as root, because containers are what is tested
 
 test-unit: packages-build ## the tests that need no privileges
 	$(CARGO) test --locked --lib --bins
@@ -49,6 +49,9 @@ test-unit: packages-build ## the tests that need no privileges
 test-root: packages-run ## all of cargo's tests, on this machine
 	@test "$$(id -u)" = 0 || { echo "make test: needs root (make test-unit does not)"; exit 1; }
 	$(CARGO) test --locked --no-fail-fast
+
+test-soak: build packages-run ## some hundred lives of containers, with commands killed; integration/soak/run does 10,000
+	integration/soak/run $(abspath $(ORLOP)) 300
 
 test-vm: build packages-run ## all of tests/ again, under pure cgroup v2 in a virtual machine
 	ORLOP=$(abspath $(ORLOP)) integration/vm/tests --quick
