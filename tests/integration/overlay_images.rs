@@ -47,6 +47,30 @@ fn an_image_in_a_user_namespace() {
     assert_eq!(fixture.bundle.output(), "0 0\n0\n");
 }
 
+/// What a layer hides of those below it is hidden in user namespaces, too.
+#[test]
+fn opaque_directories_in_a_user_namespace() {
+    let mut fixture = Fixture::new();
+    let program = fs::read(fixture.bundle.rootfs("bin/busybox")).unwrap();
+    let base = Tar::default().program("bin/busybox", &program).dir("proc").dir("dev").dir("sys");
+    let base = base.file("opt/a", "").file("etc/gone", "").file("srv/a", "").end();
+    let top = Tar::default().file("opt/.wh..wh..opq", "").file("opt/b", "").file("etc/.wh.gone", "");
+    let top = top.file(".wh.srv", "").dir("srv/").file("srv/b", "").end();
+    let source = fixture.bundle.file("layout");
+    layout(&source, "two", &[base, top], json!({}));
+    fixture.image(&["import", source.to_str().unwrap()]).success();
+    use_image(&mut fixture, "two", &[]);
+    fixture.bundle.args(&["/bin/busybox", "ls", "/opt", "/etc", "/srv"]);
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    for user in [false, true] {
+        if user {
+            fixture.bundle.namespace("user");
+            fixture.bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map.clone());
+        }
+        assert_eq!(fixture.bundle.output(), "/etc:\n\n/opt:\nb\n\n/srv:\nb\n");
+    }
+}
+
 /// A container made of an image keeps its layers though the image's name is gone, and its configuration
 /// does not list them; whichever way the store was written.
 #[test]
@@ -144,13 +168,16 @@ fn options() {
     assert!(bundle.output().contains("userxattr"));
 }
 
+/// Annotations, and words of the error.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 /// What is wrong is named, and leaves nothing.
 #[test]
 fn refusals() {
     let mut fixture = Fixture::new();
     fixture.import_busybox("box");
     let store = fixture.store.to_str().unwrap().to_owned();
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (&[("image", "none"), ("store", &store)], &["overlay.image", "\"none\" does not exist"]),
         (&[("image", "box"), ("store", "no/such")], &["overlay.image", "no/such", "no such file or directory"]),
         (&[("image", "box"), ("store", &store), ("lower", "rootfs")], &["overlay.image", "overlay.lower"]),

@@ -9,7 +9,7 @@
 pub(super) mod pack;
 mod place;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -175,15 +175,19 @@ impl<'a> Unpack<'a> {
     }
 
     fn hide_all(&self, spot: &Spot) -> Result<()> {
-        Ok(xattr::set(spot.as_fd(), c".", self.opaque(), b"y")?)
+        Ok(self.hide_below(spot, c".")?)
     }
 
-    fn hide_below(&self, spot: &Spot, name: &CString) -> sys::Result<()> {
-        xattr::set(spot.as_fd(), name, self.opaque(), b"y")
-    }
-
-    fn opaque(&self) -> &'static std::ffi::CStr {
-        if self.privileged { c"trusted.overlay.opaque" } else { c"user.overlay.opaque" }
+    /// For overlays that look at trusted.* and, as in user namespaces, for those that look at user.*.
+    fn hide_below(&self, spot: &Spot, name: &CStr) -> sys::Result<()> {
+        if self.privileged {
+            xattr::set(spot.as_fd(), name, c"trusted.overlay.opaque", b"y")?;
+        }
+        match xattr::set(spot.as_fd(), name, c"user.overlay.opaque", b"y") {
+            // Not on every file system, and then there is no overlay of it that would look.
+            Err(sys::Error { errno: Errno::EOPNOTSUPP, .. }) if self.privileged => Ok(()),
+            set => set,
+        }
     }
 
     /// Owner before mode, because a change of owner clears the set-id bits; time last.
