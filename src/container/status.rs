@@ -51,7 +51,9 @@ impl Container {
             // Also one that is still to be started: who starts it would wait for a frozen init.
             Some(_) if Cgroup::open(&self.record.cgroup).is_frozen()? => Ok(Status::Paused),
             // A start that was killed, or could not write, may have left its socket.
-            Some(stat) if !stat.has_executed() && self.dir.holds(START_SOCKET)? => Ok(Status::Created),
+            Some(stat) if self.dir.holds(START_SOCKET)? && (!stat.has_executed() || waits(init.pid)) => {
+                Ok(Status::Created)
+            }
             Some(_) => Ok(Status::Running),
         }
     }
@@ -76,6 +78,14 @@ fn living(init: Init) -> Result<Option<Stat>> {
     };
     // Another process may just have got its pid.
     read().or_else(|_| read()).on(format_args!("/proc/{}/stat", init.pid))
+}
+
+/// Whether it executes the small program that waits for `start`. Who may not look goes by the socket.
+fn waits(pid: i32) -> bool {
+    match std::fs::read_link(format!("/proc/{pid}/exe")) {
+        Ok(program) => program.as_os_str() == "/memfd:orlop (deleted)",
+        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+    }
 }
 
 fn is_gone(pid: i32) -> bool {
