@@ -10,6 +10,7 @@ CARGO ?= cargo
 # What `orlop --version` says; "unknown" without git.
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # .cargo/config.toml names the target even when it is the host, so that is where cargo builds.
 BUILT := $(TARGET_DIR)/$(HOST)/release/orlop
@@ -24,7 +25,7 @@ export LIBSECCOMP_LINK_TYPE := dylib
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: help build bundles run test test-unit test-root test-soak test-vm test-vm-quick test-vm-podman test-faults test-engines validate bench counts conformance fmt lint install clean packages-build packages-run
+.PHONY: help build bundles run test test-unit test-root test-soak test-vm test-vm-quick test-vm-podman test-faults test-engines validate bench counts conformance fmt lint install clean packages-build packages-run manual deb dist
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -89,6 +90,9 @@ conformance: ## docs/conformance.md, from the comments of the tests; docs/errors
 	integration/conformance/generate
 	integration/errors/generate
 
+manual: ## docs/man and docs/completions, from the commands' options
+	ORLOP_WRITE_MANUAL=1 $(CARGO) test --locked --lib manual::
+
 fmt: ## formats the source
 	$(CARGO) fmt
 
@@ -98,9 +102,23 @@ lint: packages-build ## what .ci/run insists on
 	integration/conformance/generate --check
 	integration/errors/generate --check
 
-install: ## installs what `make build` built: make install [PREFIX=/usr/local] [DESTDIR=]
+install: ## installs what `make build` built, manual pages and completions: make install [PREFIX=/usr/local] [DESTDIR=]
 	@test -x $(ORLOP) || { echo "make install: there is no $(ORLOP), run make build first"; exit 1; }
 	install -D -m 0755 $(ORLOP) $(DESTDIR)$(PREFIX)/bin/orlop
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 0644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -D -m 0644 docs/completions/orlop $(DESTDIR)$(PREFIX)/share/bash-completion/completions/orlop
+	install -D -m 0644 docs/completions/_orlop $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_orlop
+	install -D -m 0644 docs/completions/orlop.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/orlop.fish
+
+deb: build ## a Debian package, in target/debian; needs cargo-deb
+	$(CARGO) deb --no-build --no-strip --output $(TARGET_DIR)/debian/
+
+# The same bytes for the same commit: git's times and order, and no time or name in gzip's header.
+dist: ## the source as target/orlop-VERSION.tar.gz, as the last commit has it
+	@mkdir -p $(TARGET_DIR)
+	git archive --prefix=orlop-$(VERSION)/ HEAD | gzip -9n >$(TARGET_DIR)/orlop-$(VERSION).tar.gz
+	@sha256sum $(TARGET_DIR)/orlop-$(VERSION).tar.gz
 
 clean: ## removes target/
 	$(CARGO) clean

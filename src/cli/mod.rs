@@ -24,6 +24,8 @@ mod features;
 mod image;
 mod kill;
 mod list;
+#[cfg(test)]
+mod manual;
 mod pause;
 mod ps;
 mod run;
