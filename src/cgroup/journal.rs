@@ -20,6 +20,9 @@ pub(crate) struct Journal {
     told: Option<Told>,
 }
 
+/// What a list is written as that says nothing: a write of no bytes would not arrive.
+const EMPTY: &str = "\n";
+
 /// Whom new values were told, and the former ones.
 #[derive(Debug)]
 struct Told {
@@ -100,10 +103,23 @@ impl Drop for Journal {
             warn(manager.update(&unit, &former));
         }
         for former in self.done.drain(..).rev() {
-            for line in former.lines {
-                warn(file::write_path(&former.path, &line));
+            for line in &former.lines {
+                warn(put_back(&former.path, line));
             }
         }
+    }
+}
+
+/// A cpuset that has processes cannot be without a list again (ENOSPC); all that the cgroup above it has
+/// comes to the same.
+fn put_back(path: &Path, line: &str) -> Result<()> {
+    match file::write_path(path, line) {
+        Err(error) if error.errno() == Some(Errno::ENOSPC) && line == EMPTY => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let above = path.ancestors().nth(2).unwrap_or(path).join(format!("{name}.effective"));
+            file::write_path(path, &file::read_value(&above)?)
+        }
+        result => result,
     }
 }
 
@@ -133,7 +149,7 @@ fn lines(name: &str, text: &str, value: &str) -> Vec<String> {
         }
         (_, Some(key)) => vec![line(key).unwrap_or_else(|| format!("{key} {}", reset(name)))],
         ("io.weight" | "io.bfq.weight", None) => vec![line("default").unwrap_or_else(|| text.to_owned())],
-        (_, None) if text.is_empty() => vec!["\n".to_owned()],
+        (_, None) if text.is_empty() => vec![EMPTY.to_owned()],
         (_, None) => text.lines().map(str::to_owned).collect(),
     }
 }

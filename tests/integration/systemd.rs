@@ -326,8 +326,9 @@ fn an_update_taken_back() {
     let config = bundle.scratch().state_root().join(&bundle.id).join("config.json");
     let shown =
         || ["MemoryMax", "TasksMax", "CPUQuotaPerSecUSec", "AllowedCPUs"].map(|name| show(&scope(&bundle), name));
-    let written =
-        || ["memory.max", "pids.max", "cpu.max", "cpuset.cpus"].map(|file| read(&directory(&container), file));
+    let written = || {
+        ["memory.max", "pids.max", "cpu.max", "cpuset.cpus.effective"].map(|file| read(&directory(&container), file))
+    };
     let before = (shown(), written());
     // What something is mounted on cannot be replaced.
     let on_itself = |command: &str, args: &[&str]| {

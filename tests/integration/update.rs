@@ -142,6 +142,23 @@ fn a_refused_value_takes_all_back() {
     }
 }
 
+/// The same where it is the new configuration that cannot be kept: something is mounted on the file.
+#[test]
+fn what_cannot_be_kept_is_taken_back() {
+    let (bundle, container) = sleeping(json!({"memory": {"limit": 64 << 20}}));
+    let config = bundle.scratch().state_root().join(&bundle.id).join("config.json");
+    let cpus = || container.proc_status("Cpus_allowed_list");
+    let before = (memory_limit(&bundle), cpus());
+    let none = None::<&str>;
+    nix::mount::mount(Some(&config), &config, none, nix::mount::MsFlags::MS_BIND, none).unwrap();
+    let output = update(&container, &["--memory=80M", "--cpuset-cpus=0"]);
+    nix::mount::umount(&config).unwrap();
+    let output = output.failure(&["config.json", "renameat", "EBUSY"]);
+    assert!(!output.stderr.contains("taken back"), "{}", output.stderr);
+    assert_eq!((memory_limit(&bundle), cpus()), before);
+    assert!(!config.with_extension("json.new").exists());
+}
+
 /// LNX-71: memory and swap belong together, whichever of them changes.
 #[test]
 fn memory_and_swap() {
