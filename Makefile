@@ -61,7 +61,7 @@ test-vm: build packages-run ## all of tests/ again, under pure cgroup v2 in a vi
 
 # A quarter of all is enough where the rest has just passed, and takes minutes even on an emulated processor.
 test-vm-quick: build packages-run ## those of them that cgroups have to do with
-	ORLOP=$(abspath $(ORLOP)) integration/vm/tests $(addsuffix ::,cgroups cgroup_devices cgroup_mounts devices delete kill lifecycle rootfs run)
+	ORLOP=$(abspath $(ORLOP)) integration/vm/tests $(addsuffix ::,cgroups cgroup_devices cgroup_mounts devices delete events kill lifecycle pause ps resources rootfs run update)
 	ORLOP=$(abspath $(ORLOP)) integration/vm/tests --systemd systemd::
 
 test-vm-podman: build packages-run ## podman as a plain user with systemd's cgroups; takes some ten minutes

@@ -225,7 +225,9 @@ fn on_terminal(bundle: &Bundle, args: &[&str]) -> (Running, Terminal) {
 fn terminal() {
     let bundle = idle();
     let container = start(&bundle);
-    let script = "trap 'stty size' WINCH; tty; stty size; echo ready; while ! read w; do :; done; echo got $w; exit 4";
+    // A signal that comes just before a read waits for its end.
+    let script =
+        "trap 'stty size' WINCH; tty; stty size; echo ready; while ! read -t 1 w; do :; done; echo got $w; exit 4";
     let (running, mut terminal) = on_terminal(&bundle, &["exec", "--tty", &container.id, "sh", "-c", script]);
     let text = terminal.wait_for("ready");
     assert!(text.contains("/dev/pts/0") && text.contains("41 91"), "{text}");

@@ -123,8 +123,9 @@ fn in_a_user_namespace() {
 /// A foreground `run` relays both ways, takes over the size, follows it, and restores the terminal.
 #[test]
 fn relay() {
+    // A signal that comes just before a read waits for its end.
     let bundle = with_terminal(
-        "trap 'stty size' WINCH; stty size; echo ready; while ! read word; do :; done; echo \"got $word\"; read x; exit 4",
+        "trap 'stty size' WINCH; stty size; echo ready; while ! read -t 1 word; do :; done; echo \"got $word\"; read x; exit 4",
     );
     let (running, mut terminal, slave) = run(&bundle, 41, 91);
     let before = nix::sys::termios::tcgetattr(&terminal.master).unwrap();
