@@ -103,7 +103,7 @@ fn take_terminal(setup: &Setup<'_>, root: BorrowedFd<'_>) -> Result<()> {
     let (Some(plan), Some(console)) = (&setup.process.terminal, setup.console) else {
         return Ok(());
     };
-    let pty = super::open_pty(plan, Root(root))?;
+    let pty = super::open_pty(plan, Root::new(root))?;
     pty.hand_over(console)?;
     pty.attach()
 }

@@ -276,7 +276,7 @@ fn become_user<'a>(setup: &Setup<'a>, umask: u32) -> Result<Option<Image<'a>>> {
     let root = sys::path::open(c"/", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/")?;
     let context = process::Context {
         root: root.as_fd(),
-        make_directory: Some(&|path| make_directory(Root(root.as_fd()), path)),
+        make_directory: Some(&|path| make_directory(Root::new(root.as_fd()), path)),
         umask,
         keep: process.keep(plan.seccomp.is_some(), setup.waiter.is_some()),
     };

@@ -156,7 +156,8 @@ impl Node {
         match path::mknodat(parent, &name, self.kind, self.mode, self.device) {
             Ok(()) if (self.uid, self.gid) == (0, 0) => Ok(()),
             Ok(()) => {
-                let node = path::openat(parent, &name, OFlag::O_PATH | OFlag::O_NOFOLLOW, 0).on(&self.path)?;
+                // Where somebody else may write, it may have become another one.
+                let node = self.verify(parent, &name)?;
                 path::chown(node.as_fd(), self.uid, self.gid).on(&self.path)
             }
             Err(sys::Error { errno: Errno::EEXIST, .. }) => self.verify(parent, &name).map(drop),

@@ -252,9 +252,7 @@ impl MountStep {
     fn attach(&self, builder: &mut Builder<'_>, tree: OwnedFd, target: BorrowedFd<'_>) -> Result<()> {
         api::move_mount(tree.as_fd(), target).on(&self.dest)?;
         self.propagate(tree.as_fd())?;
-        if self.dest.is_root() {
-            builder.replace_root(tree);
-        }
+        builder.mounted(&self.dest, tree);
         Ok(())
     }
 

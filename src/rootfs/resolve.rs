@@ -17,6 +17,9 @@ use nix::sys::stat::SFlag;
 use crate::error::{On as _, Property, Result};
 use crate::sys::{self, path};
 
+/// Where a symbolic link would turn a mask, a label or a device into one elsewhere.
+const GUARDED: [&str; 3] = ["/proc", "/sys", "/dev"];
+
 /// How deep missing directories are made: as deep as a path can be.
 const DEEPEST: usize = libc::PATH_MAX as usize / 2;
 
@@ -59,12 +62,10 @@ impl InRoot {
         Some((Self(CString::new(parent).ok()?), CString::new(name).ok()?))
     }
 
-    /// Where a symbolic link would turn a mask, a label or a device into one elsewhere, there is
-    /// none to follow (CVE-2019-19921, CVE-2026-41579).
+    /// No symbolic link is followed in [`GUARDED`] (CVE-2019-19921, CVE-2026-41579).
     fn resolve(&self) -> ResolveFlag {
         let flags = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        let guarded = ["/proc", "/sys", "/dev"].iter().any(|dir| self.is_within(dir));
-        if guarded { flags | ResolveFlag::RESOLVE_NO_SYMLINKS } else { flags }
+        if GUARDED.iter().any(|dir| self.is_within(dir)) { flags | ResolveFlag::RESOLVE_NO_SYMLINKS } else { flags }
     }
 }
 
@@ -92,18 +93,65 @@ pub(crate) fn file_type(fd: BorrowedFd<'_>) -> sys::Result<SFlag> {
     Ok(SFlag::from_bits_truncate(sys::fd::fstat(fd)?.st_mode) & SFlag::S_IFMT)
 }
 
+/// One of [`GUARDED`]: the image's directory, or what the configuration has mounted on it.
+#[derive(Debug)]
+pub(crate) struct Anchor {
+    path: &'static str,
+    directory: OwnedFd,
+}
+
+impl Anchor {
+    /// Those of a root on which nothing is mounted yet.
+    pub(crate) fn all(root: BorrowedFd<'_>) -> Vec<Self> {
+        let found = |path: &'static str| {
+            let directory = Root::new(root).open(&InRoot(sys::c_string(path).ok()?)).ok()?;
+            Some(Self { path, directory })
+        };
+        GUARDED.into_iter().filter_map(found).collect()
+    }
+
+    /// None for a mount anywhere else.
+    pub(crate) fn new(dest: &InRoot, mount: OwnedFd) -> Option<Self> {
+        let path = GUARDED.into_iter().find(|guarded| dest.as_str() == *guarded)?;
+        Some(Self { path, directory: mount })
+    }
+}
+
 /// The container's root, as it is looked at from outside.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Root<'a>(pub(crate) BorrowedFd<'a>);
+pub(crate) struct Root<'a> {
+    root: BorrowedFd<'a>,
+    /// Where paths below /proc, /sys and /dev begin, the latest last. By way of the image's links another
+    /// mount may have been laid over one since, or somebody may have renamed what it is mounted on.
+    anchors: &'a [Anchor],
+}
 
-impl Root<'_> {
+impl<'a> Root<'a> {
+    pub(crate) fn new(root: BorrowedFd<'a>) -> Self {
+        Self { root, anchors: &[] }
+    }
+
+    pub(crate) fn with(root: BorrowedFd<'a>, anchors: &'a [Anchor]) -> Self {
+        Self { root, anchors }
+    }
+
     /// What is at the path, as an `O_PATH` descriptor.
     pub(crate) fn open(&self, path: &InRoot) -> sys::Result<OwnedFd> {
-        sys::path::openat2(self.0, &path.0, OFlag::O_PATH, path.resolve())
+        self.open_with(path, OFlag::O_PATH, path.resolve())
+    }
+
+    fn open_with(&self, path: &InRoot, flags: OFlag, resolve: ResolveFlag) -> sys::Result<OwnedFd> {
+        match self.anchors.iter().rev().find(|anchor| path.is_within(anchor.path)) {
+            Some(anchor) => {
+                let below = sys::c_string(format!(".{}", &path.as_str()[anchor.path.len()..]))?;
+                sys::path::openat2(anchor.directory.as_fd(), &below, flags, resolve)
+            }
+            None => sys::path::openat2(self.root, &path.0, flags, resolve),
+        }
     }
 
     fn open_dir(&self, path: &InRoot) -> sys::Result<OwnedFd> {
-        sys::path::openat2(self.0, &path.0, OFlag::O_PATH | OFlag::O_DIRECTORY, path.resolve())
+        self.open_with(path, OFlag::O_PATH | OFlag::O_DIRECTORY, path.resolve())
     }
 
     /// The same, with nothing there being no error.
@@ -113,8 +161,8 @@ impl Root<'_> {
 
     /// The same, through a directory or link only that procfs itself has made.
     pub(crate) fn find_plain(&self, path: &InRoot) -> sys::Result<Option<OwnedFd>> {
-        let flags = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        unless_missing(sys::path::openat2(self.0, &path.0, OFlag::O_PATH, flags))
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        unless_missing(self.open_with(path, OFlag::O_PATH, resolve))
     }
 
     /// The directory, made with all its parents if it is missing.
@@ -229,7 +277,7 @@ mod tests {
         symlink("../../../..", dir.join("upward")).unwrap();
         symlink("/missing", dir.join("dangling")).unwrap();
         let fd = OwnedFd::from(fs::File::open(&dir).unwrap());
-        let root = Root(fd.as_fd());
+        let root = Root::new(fd.as_fd());
         root.ensure_dir(&in_root("/absolute/a/b"), 0o755).unwrap();
         root.ensure(&in_root("/upward/c"), Kind::Other).unwrap();
         assert!(dir.join("a/b").is_dir() && dir.join("c").is_file());
@@ -247,9 +295,25 @@ mod tests {
         symlink("elsewhere", dir.join("dev")).unwrap();
         symlink("elsewhere", dir.join("other")).unwrap();
         let fd = OwnedFd::from(fs::File::open(&dir).unwrap());
-        let root = Root(fd.as_fd());
+        let root = Root::new(fd.as_fd());
         assert!(root.ensure_dir(&in_root("/dev/pts"), 0o755).is_err());
         assert!(root.ensure_dir(&in_root("/other/pts"), 0o755).is_ok());
+    }
+
+    /// CVE-2019-19921: what is found is below the directory that was there, whatever its name is now.
+    #[test]
+    fn a_renamed_directory_is_still_the_one() {
+        let scratch = Scratch::new("anchors");
+        let dir = scratch.0.join("root");
+        fs::create_dir_all(dir.join("proc/inside")).unwrap();
+        let fd = OwnedFd::from(fs::File::open(&dir).unwrap());
+        let anchors = Anchor::all(fd.as_fd());
+        fs::rename(dir.join("proc"), dir.join("other")).unwrap();
+        assert!(Root::new(fd.as_fd()).find(&in_root("/proc/inside")).unwrap().is_none());
+        let root = Root::with(fd.as_fd(), &anchors);
+        assert!(root.find(&in_root("/proc")).unwrap().is_some());
+        root.ensure_dir(&in_root("/proc/made"), 0o755).unwrap();
+        assert!(dir.join("other/made").is_dir());
     }
 
     #[test]
@@ -258,7 +322,7 @@ mod tests {
         let dir = scratch.0.join("root");
         fs::write(dir.join("file"), "").unwrap();
         let fd = OwnedFd::from(fs::File::open(&dir).unwrap());
-        let root = Root(fd.as_fd());
+        let root = Root::new(fd.as_fd());
         assert!(root.ensure_dir(&in_root("/file"), 0o755).unwrap_err().to_string().contains("ENOTDIR"));
         assert!(root.ensure_dir(&in_root("/file/below"), 0o755).is_err());
         assert!(root.find(&in_root("/none/at/all")).unwrap().is_none());

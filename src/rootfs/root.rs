@@ -15,7 +15,7 @@ use crate::sys::mount::{self as api, Attr, Propagation};
 use crate::sys::{self, path};
 
 use super::overlay::{self, Layers};
-use super::resolve::Root;
+use super::resolve::{Anchor, InRoot, Root};
 
 const PATH: Property = Property::of("root.path");
 const PROPAGATION: Property = Property::of("linux.rootfsPropagation");
@@ -102,6 +102,7 @@ fn propagation_of(written: &str) -> Result<(Propagation, bool)> {
 /// The container's root while init builds on it, and what the steps share.
 pub(crate) struct Builder<'a> {
     root: OwnedFd,
+    anchors: Vec<Anchor>,
     cgroups: &'a mut dyn Cgroups,
 }
 
@@ -125,7 +126,7 @@ impl<'a> Builder<'a> {
     ) -> Result<Self> {
         let here = path::open(c".", OFlag::O_PATH | OFlag::O_DIRECTORY).on(plan.path.display()).property(PATH)?;
         if plan.switch == Switch::Chroot {
-            return Ok(Self { root: here, cgroups });
+            return Ok(Self { anchors: Anchor::all(here.as_fd()), root: here, cgroups });
         }
         let host = path::open(c"/", OFlag::O_PATH | OFlag::O_DIRECTORY).on("/")?;
         api::set_propagation(host.as_fd(), Propagation::Slave, true).on("/ of the host").property(PROPAGATION)?;
@@ -134,11 +135,11 @@ impl<'a> Builder<'a> {
             None => api::open_tree(here.as_fd(), sys::EMPTY, true).on(plan.path.display()).property(PATH)?,
         };
         api::move_mount(tree.as_fd(), here.as_fd()).on(plan.path.display()).property(PATH)?;
-        Ok(Self { root: tree, cgroups })
+        Ok(Self { anchors: Anchor::all(tree.as_fd()), root: tree, cgroups })
     }
 
     pub(crate) fn root(&self) -> Root<'_> {
-        Root(self.root.as_fd())
+        Root::with(self.root.as_fd(), &self.anchors)
     }
 
     pub(crate) fn enter_cgroups(&mut self) -> Result<()> {
@@ -153,9 +154,14 @@ impl<'a> Builder<'a> {
         self.cgroups.own_namespace()
     }
 
-    /// An entry of mounts[] for `/` itself: what follows goes on top of it.
-    pub(crate) fn replace_root(&mut self, tree: OwnedFd) {
-        self.root = tree;
+    /// An entry of mounts[] is in its place. What follows one for `/` itself goes on top of it.
+    pub(crate) fn mounted(&mut self, dest: &InRoot, tree: OwnedFd) {
+        if dest.is_root() {
+            self.anchors = Anchor::all(tree.as_fd());
+            self.root = tree;
+        } else {
+            self.anchors.extend(Anchor::new(dest, tree));
+        }
     }
 
     /// Makes the built tree this process's `/`.

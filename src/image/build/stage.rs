@@ -128,7 +128,7 @@ impl Stage {
         self.layer(build, &key, |place, lower| {
             mount::inside(|| {
                 let root = place.writable(lower)?;
-                ensure_directory(Root(root.as_fd()), &dir, (0, 0)).map(drop)
+                ensure_directory(Root::new(root.as_fd()), &dir, (0, 0)).map(drop)
             })
         })
     }
@@ -167,7 +167,7 @@ impl Stage {
         self.layer(build, &key, |place, lower| {
             mount::inside(|| {
                 let root = place.writable(lower)?;
-                Copy { root: Root(root.as_fd()), tree, to }.all(&sources)
+                Copy { root: Root::new(root.as_fd()), tree, to }.all(&sources)
             })
         })
     }
@@ -190,7 +190,7 @@ impl Stage {
                 let sources = tree.find(names)?;
                 check_room(&sources, to)?;
                 let root = place.writable(lower)?;
-                Copy { root: Root(root.as_fd()), tree: &tree, to }.all(&sources)
+                Copy { root: Root::new(root.as_fd()), tree: &tree, to }.all(&sources)
             })
         })
     }
