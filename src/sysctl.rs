@@ -115,6 +115,7 @@ pub(crate) fn apply(steps: &[Step], proc: BorrowedFd<'_>) -> Result<()> {
     let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV;
     for Step { key, path, value } in steps {
         let file = sys::path::openat2(proc, path, OFlag::O_WRONLY, resolve).on(key).property(PROPERTY)?;
+        sys::fd::check_procfs(file.as_fd()).on(key).property(PROPERTY)?;
         sys::fd::write(file.as_fd(), value.as_bytes()).on(key).property(PROPERTY)?;
     }
     Ok(())

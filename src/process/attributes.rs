@@ -7,14 +7,11 @@
 //! included, is never seen (CVE-2019-16884, CVE-2019-19921, CVE-2023-28642, CVE-2025-52881).
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, ResolveFlag};
 
-use crate::sys::{self, Error, Result};
-
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+use crate::sys::{self, Result};
 
 /// The root directory of a procfs.
 #[derive(Debug)]
@@ -24,7 +21,7 @@ impl Attributes {
     /// Parent: the caller's.
     pub(super) fn open() -> Result<Self> {
         let proc = sys::path::open(c"/proc", OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-        is_proc(proc.as_fd())?;
+        sys::fd::check_procfs(proc.as_fd())?;
         Ok(Self(proc))
     }
 
@@ -33,21 +30,17 @@ impl Attributes {
         // thread-self is a link, but an ordinary one.
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS | ResolveFlag::RESOLVE_NO_XDEV;
         let file = sys::path::openat2(self.0.as_fd(), path, OFlag::O_WRONLY, resolve)?;
-        is_proc(file.as_fd())?;
+        sys::fd::check_procfs(file.as_fd())?;
         sys::fd::write(file.as_fd(), value)
-    }
-}
-
-fn is_proc(fd: BorrowedFd<'_>) -> Result<()> {
-    match sys::fd::filesystem(fd)? {
-        PROC_SUPER_MAGIC => Ok(()),
-        _ => Err(Error { call: "fstatfs: no procfs", errno: Errno::ENXIO }),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::*;
+    use crate::sys::Error;
 
     #[test]
     fn only_a_procfs_is_written_to() {

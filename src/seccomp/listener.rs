@@ -10,6 +10,7 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,11 @@ impl Listener {
         }
         let process = format_args!("pid {}", target.pid).to_string();
         let tracee = Tracee::attach(target.pid).on(&process).property(PROPERTY)?;
+        // If it has ended, that may be another process with its pid.
+        if pidfd::wait(target.pidfd, Duration::ZERO).on(&process)? {
+            tracee.detach().on(&process).property(PROPERTY)?;
+            return Err(Error::other("init died before it loaded its seccomp filter"));
+        }
         target.channel.tell(ToInit::Watched, &[])?;
         let loaded = tracee.run_until_returned(libc::SYS_seccomp).on(&process).property(PROPERTY)?;
         // A failure is told by the process itself, which has no filter then.

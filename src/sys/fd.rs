@@ -30,6 +30,15 @@ pub(crate) fn filesystem(fd: BorrowedFd<'_>) -> Result<i64> {
     Ok(nix::sys::statfs::fstatfs(fd).call("fstatfs")?.filesystem_type().0)
 }
 
+/// Fails unless the descriptor is of a procfs.
+pub(crate) fn check_procfs(fd: BorrowedFd<'_>) -> Result<()> {
+    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+    match filesystem(fd)? {
+        PROC_SUPER_MAGIC => Ok(()),
+        _ => Err(super::Error { call: "fstatfs: no procfs", errno: Errno::ENXIO }),
+    }
+}
+
 /// Puts `fd` where a program expects standard input, output or error.
 pub(crate) fn dup_onto(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
     // SAFETY: dup2 on open descriptors; whatever `target` was is closed, and nothing in this
