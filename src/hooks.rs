@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::code::Code;
 use crate::error::{self, Error, For as _, Meaning, On as _, Property, Result};
+use crate::seccomp::Filter;
 use crate::spec::config;
 use crate::spec::map::Map;
 use crate::sys;
@@ -144,19 +145,21 @@ pub(crate) struct Moment<'a> {
     directory: Option<&'a Path>,
     env: Option<&'a [CString]>,
     output: Option<&'a Streams>,
+    filter: Option<&'a Filter>,
 }
 
 impl<'a> Moment<'a> {
     /// For programs of the host: they start in the bundle (as under runc and crun, whose create goes
     /// there) and inherit our environment unless their `env` is set; many need its PATH and HOME.
     pub(crate) fn runtime(state: &'a [u8], bundle: &'a Path) -> Self {
-        Self { state, directory: Some(bundle), env: None, output: None }
+        Self { state, directory: Some(bundle), env: None, output: None, filter: None }
     }
 
     /// For programs from the container's image: they start where the container's process will, with
-    /// its environment. Ours may hold an engine's secrets and is no business of theirs.
-    pub(crate) fn container(state: &'a [u8], env: &'a [CString]) -> Self {
-        Self { state, directory: None, env: Some(env), output: None }
+    /// its environment and under its filter. Our environment may hold an engine's secrets and is no
+    /// business of theirs.
+    pub(crate) fn container(state: &'a [u8], env: &'a [CString], filter: Option<&'a Filter>) -> Self {
+        Self { state, directory: None, env: Some(env), output: None, filter }
     }
 
     pub(crate) fn printing_to(self, output: &'a Streams) -> Self {
@@ -272,6 +275,7 @@ impl Hook {
             stdin: stdin.as_fd(),
             stdout: moment.output.and_then(Streams::stdout).unwrap_or(writer.as_fd()),
             stderr: moment.output.and_then(Streams::stderr).unwrap_or(writer.as_fd()),
+            filter: moment.filter.map(|filter| (filter.flags(), filter.program())),
         };
         let child = program.spawn()?;
         // Only the hook holds the other end now: end-of-file means that nobody can print any more.

@@ -92,7 +92,7 @@ fn what_is_absent_has_a_default() {
     let scratch = Scratch::new("defaults");
     let env = [CString::new("FROM=the container").unwrap()];
     let script = format!("cd {}; echo \"$FROM $HOME\" > env", scratch.0.display());
-    run(&scripts(&[&script]), &Moment::container(b"", &env)).unwrap();
+    run(&scripts(&[&script]), &Moment::container(b"", &env, None)).unwrap();
     assert_eq!(scratch.read("env"), "the container \n");
 
     run(&scripts(&["echo \"$PATH\" > path"]), &Moment::runtime(b"", &scratch.0)).unwrap();

@@ -100,7 +100,7 @@ fn go(setup: &Setup<'_>, ready: &Ready<'_>, channel: &Channel) -> Error {
         return Property::of("process").invalid("is missing, so there is nothing to start");
     };
     phase::enter(Phase::Start);
-    match run_start_hooks(setup, channel) {
+    match run_start_hooks(setup, ready.filter.as_ref(), channel) {
         Ok(()) => become_program(process, image, ready.filter.as_ref(), setup.plan.preserve_fds, channel),
         Err(error) => error,
     }
@@ -138,7 +138,7 @@ pub(super) fn become_program(
     }
 }
 
-fn run_start_hooks(setup: &Setup<'_>, channel: &Channel) -> Result<()> {
+fn run_start_hooks(setup: &Setup<'_>, filter: Option<&Filter>, channel: &Channel) -> Result<()> {
     let Hooks { start_container: hooks, output, .. } = &setup.plan.hooks;
     let fds = if output.is_empty() { Vec::new() } else { channel.wait(ToInit::HookOutput)? };
     if hooks.is_empty() {
@@ -146,5 +146,7 @@ fn run_start_hooks(setup: &Setup<'_>, channel: &Channel) -> Result<()> {
     }
     let state = setup.record.document(Status::Created, Some(nix::unistd::getpid().as_raw()));
     let env = setup.plan.process.as_ref().map_or(&[][..], |process| process.env());
-    hooks::run(hooks, &Moment::container(&state, env).printing_to(&output.received(fds)))
+    // The image's code; the agent of a listener is not there yet.
+    let filter = filter.map(Filter::without_listener);
+    hooks::run(hooks, &Moment::container(&state, env, filter.as_ref()).printing_to(&output.received(fds)))
 }

@@ -281,7 +281,7 @@ fn flags(names: Option<&[String]>) -> Result<u32> {
 }
 
 /// Goes with a listener only.
-const WAIT_KILLABLE_RECV: u32 = libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV as u32;
+pub(super) const WAIT_KILLABLE_RECV: u32 = libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV as u32;
 
 /// LNX-140
 fn condition(property: Property, index: usize, arg: &Arg) -> Result<ScmpArgCompare> {

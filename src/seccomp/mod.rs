@@ -195,6 +195,30 @@ impl Filter {
         self.listener.is_some()
     }
 
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    pub(crate) fn program(&self) -> &[sock_filter] {
+        &self.program
+    }
+
+    /// For those that run while nobody listens: they may do what would be asked for.
+    pub(crate) fn without_listener(&self) -> Self {
+        const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+        let mut filter = self.clone();
+        if filter.listener.take().is_some() {
+            // The second one is about notifications only, and needs the first.
+            filter.flags &= !(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32 | compile::WAIT_KILLABLE_RECV);
+            let asks = |instruction: &&mut sock_filter| {
+                let action = instruction.k & libc::SECCOMP_RET_ACTION_FULL;
+                instruction.code == RETURN && action == libc::SECCOMP_RET_USER_NOTIF
+            };
+            filter.program.iter_mut().filter(asks).for_each(|instruction| instruction.k = libc::SECCOMP_RET_ALLOW);
+        }
+        filter
+    }
+
     /// Whether reading a file, and telling what it says, cannot end the process that is under it.
     pub(crate) fn lets_live(&self) -> bool {
         READING.iter().all(|number| {

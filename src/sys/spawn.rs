@@ -28,6 +28,8 @@ pub(crate) struct Program<'a> {
     pub(crate) stdin: BorrowedFd<'a>,
     pub(crate) stdout: BorrowedFd<'a>,
     pub(crate) stderr: BorrowedFd<'a>,
+    /// Flags and program of a seccomp filter that it runs under.
+    pub(crate) filter: Option<(u32, &'a [libc::sock_filter])>,
 }
 
 /// A running program: leader of a session and process group of its own. Readable once it exited.
@@ -70,6 +72,7 @@ impl Program<'_> {
             envp: envp.as_ptr(),
             directory: self.directory.map_or(ptr::null(), CStr::as_ptr),
             stdio: [self.stdin.as_raw_fd(), self.stdout.as_raw_fd(), self.stderr.as_raw_fd()],
+            filter: self.filter,
             failed: None,
         };
         keep_exit_statuses()?;
@@ -108,7 +111,7 @@ fn keep_exit_statuses() -> Result<()> {
 }
 
 /// Returns when the child has executed or exited (CLONE_VFORK).
-fn clone(entry: &mut Entry) -> Result<Child> {
+fn clone(entry: &mut Entry<'_>) -> Result<Child> {
     let mut stack: Vec<u128> = Vec::with_capacity(STACK / size_of::<u128>());
     let mut pidfd: RawFd = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
@@ -125,24 +128,25 @@ fn clone(entry: &mut Entry) -> Result<Child> {
 }
 
 /// What the child needs, and its answer.
-struct Entry {
+struct Entry<'a> {
     path: *const c_char,
     argv: *const *const c_char,
     envp: *const *const c_char,
     directory: *const c_char,
     stdio: [RawFd; 3],
+    filter: Option<(u32, &'a [libc::sock_filter])>,
     failed: Option<Error>,
 }
 
 /// The child. It may not allocate, panic or touch anything of the parent but its `Entry`.
 extern "C" fn enter(entry: *mut c_void) -> c_int {
     // SAFETY: `clone` passed a valid Entry and is suspended, so this is the only reference to it.
-    let entry = unsafe { &mut *entry.cast::<Entry>() };
+    let entry = unsafe { &mut *entry.cast::<Entry<'_>>() };
     entry.failed = Some(entry.execute());
     127
 }
 
-impl Entry {
+impl Entry<'_> {
     /// Returns only if it fails.
     fn execute(&self) -> Error {
         let fail = |call| Error { call, errno: Errno::last() };
@@ -162,6 +166,11 @@ impl Entry {
                 libc::chdir(self.directory);
             }
             signal::reset();
+            if let Some((flags, program)) = self.filter
+                && let Err(error) = super::seccomp::set_mode_filter(flags, program)
+            {
+                return error;
+            }
             libc::execve(self.path, self.argv, self.envp);
         }
         fail("execve")

@@ -65,6 +65,7 @@ fn run(ps: &std::path::Path, args: &[OsString]) -> sys::Result<(WaitStatus, Stri
         stdin: stdin.as_fd(),
         stdout: output,
         stderr: output,
+        filter: None,
     };
     let child = program.spawn()?;
     drop(writer);
