@@ -76,8 +76,9 @@ impl Plan {
             )?,
             process: process
                 .map(|p| process::Plan::compile(p, linux, &namespaces, host))
-                .map(|plan| plan.map(|p| p.with(&config.annotations).listening(options.listen_fds.as_ref())))
-                .transpose()?,
+                .map(|plan| plan?.with(&config.annotations))
+                .transpose()?
+                .map(|plan| plan.listening(options.listen_fds.as_ref())),
             seccomp: seccomp::Plan::compile(linux, &config.annotations)?,
             hooks: Hooks::compile(&config.hooks, &config.annotations, &options.bundle)?,
             sysctl: sysctl::compile(config, &namespaces)?,

@@ -166,7 +166,7 @@ impl Plan {
         Ok(Self {
             listener: filter.as_ref().and_then(|plan| plan.listener()).cloned(),
             process: process::Plan::compile(&process, &config.linux, &namespaces, &Host::new())?
-                .with(&config.annotations),
+                .with(&config.annotations)?,
             namespaces,
             filter: filter.map(|plan| plan.build()).transpose()?,
             keyring: container.record.keyring.then_some(id),

@@ -4,7 +4,7 @@
 //!
 //! Init calls, inside the container's root, in this order:
 //! ```text
-//! assume         cwd · stdio · bounding set · ids · capabilities · cwd · program
+//! assume         cwd · stdio · bounding set · ids · capabilities · cwd · program · Landlock
 //!                ... Ready, and the wait for `start` ...
 //! apply_limits
 //!                (other descriptors are closed, and the filter is loaded here)
@@ -20,6 +20,7 @@ pub(crate) mod exec_cpu_affinity;
 mod interpreter;
 mod io_priority;
 pub(crate) mod keyring;
+pub(crate) mod landlock;
 pub(crate) mod listen_fds;
 pub(crate) mod overrides;
 mod personality;
@@ -67,6 +68,7 @@ pub(crate) struct Plan {
     apparmor: Option<apparmor::Plan>,
     selinux: Option<selinux::Plan>,
     exec_cpu_affinity: Option<exec_cpu_affinity::Plan>,
+    landlock: Option<landlock::Plan>,
     pub(crate) no_new_privileges: bool,
     /// Root at least of the user namespace that orlop was called in.
     pub(crate) caller_is_root: bool,
@@ -93,6 +95,7 @@ impl Plan {
             apparmor: apparmor::Plan::compile(process.apparmor_profile.as_deref(), apparmor::is_enabled)?,
             selinux: selinux::Plan::compile(process.selinux_label.as_deref(), selinux::is_enabled)?,
             exec_cpu_affinity: process.exec_cpu_affinity.as_ref().map(exec_cpu_affinity::Plan::compile).transpose()?,
+            landlock: None,
             no_new_privileges: process.no_new_privileges,
             caller_is_root: host.is_root(),
             oom_score_adj: process.oom_score_adj.map(compile_oom_score_adj).transpose()?,
@@ -102,9 +105,10 @@ impl Plan {
     }
 
     /// What annotations say of it.
-    pub(crate) fn with(mut self, annotations: &Map<String>) -> Self {
+    pub(crate) fn with(mut self, annotations: &Map<String>) -> Result<Self> {
         self.user.keep_groups = annotations.get(user::KEEP_GROUPS).is_some();
-        self
+        self.landlock = landlock::Plan::compile(annotations, sys::landlock::version)?;
+        Ok(self)
     }
 
     /// With sockets that are passed on to it; what the configuration says of others is void then.
@@ -198,6 +202,7 @@ impl Plan {
         }
         let entered = self.enter_directory(context)?;
         self.user.own_stdio([0, 1, 2].map(sys::fd::standard))?;
+        let ruleset = self.landlock.as_ref().map(|plan| plan.prepare(context.root)).transpose()?;
         self.caps.limit(context.keep)?;
         self.user.become_user()?;
         self.caps.assume(context.keep)?;
@@ -209,6 +214,7 @@ impl Plan {
         if self.no_new_privileges {
             prctl::set_no_new_privileges().property(Property::of("process.noNewPrivileges"))?;
         }
+        ruleset.as_ref().map_or(Ok(()), landlock::restrict)?;
         Ok(image)
     }
 

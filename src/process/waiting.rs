@@ -51,12 +51,14 @@ impl Plan {
         waiting.waiter.execute(&task).on("init")
     }
 
-    /// What loading a filter needs, if one is loaded.
+    /// What loading a filter needs, if one is loaded, and Landlock's rules, which are in force before that.
     pub(crate) fn keep(&self, filter_follows: bool, waits: bool) -> Keep {
-        match (filter_follows && !self.no_new_privileges, waits) {
-            (false, _) => Keep::No,
-            (true, false) => Keep::ToExecve,
+        match (filter_follows, waits) {
+            _ if self.no_new_privileges => Keep::No,
             (true, true) => Keep::AcrossExecve,
+            (true, false) => Keep::ToExecve,
+            (false, _) if self.landlock.is_some() => Keep::ToExecve,
+            (false, _) => Keep::No,
         }
     }
 }

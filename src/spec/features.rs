@@ -10,7 +10,7 @@ use super::VERSION;
 use crate::cgroup::systemd;
 use crate::hooks;
 use crate::memory_policy;
-use crate::process::user;
+use crate::process::{landlock, user};
 use crate::rootfs;
 use crate::seccomp;
 
@@ -96,7 +96,7 @@ pub(crate) fn document() -> Value {
 /// Every annotation of config.json that changes what this runtime does; one that ends with a dot is a prefix.
 fn annotations() -> Vec<&'static str> {
     let others = [systemd::annotations::PREFIX, user::KEEP_GROUPS, hooks::STDOUT, hooks::STDERR, seccomp::FAIL_UNKNOWN];
-    [rootfs::overlay::ANNOTATIONS, &others].concat()
+    [rootfs::overlay::ANNOTATIONS, landlock::ANNOTATIONS, &others].concat()
 }
 
 /// Of the library linked in.

@@ -12,6 +12,7 @@ pub(crate) mod exe;
 pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod ids;
+pub(crate) mod landlock;
 pub(crate) mod mempolicy;
 pub(crate) mod mount;
 pub(crate) mod net;
