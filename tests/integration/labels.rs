@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::harness::{Bundle, Container, json};
 
-fn apparmor_is_enabled() -> bool {
+pub(crate) fn apparmor_is_enabled() -> bool {
     fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'))
 }
 

