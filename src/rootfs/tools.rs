@@ -12,7 +12,7 @@ use std::path::Path;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, ResolveFlag};
 use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, SFlag};
 
@@ -41,7 +41,10 @@ impl Tools {
         let all = tree(root.as_fd(), sys::EMPTY).on(dir.display())?;
         let mut expected = Vec::new();
         for name in EXPECTED {
-            match tree(root.as_fd(), name) {
+            // Links in another image are that image's own.
+            let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+            let found = path::openat2(root.as_fd(), name, OFlag::O_PATH, resolve);
+            match found.and_then(|found| tree(found.as_fd(), sys::EMPTY)) {
                 Ok(tree) => expected.push((name, tree)),
                 Err(error) if error.errno == Errno::ENOENT => {}
                 Err(error) => return Err(error.on(format_args!("{}/{}", dir.display(), name.to_string_lossy()))),

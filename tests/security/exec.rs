@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::exec::{idle, start};
+use crate::harness::runtime::{self, is_orlop};
 use crate::harness::{eventually, json};
 
 /// A terminal is made of the container's devpts alone, whatever the image has there.
@@ -48,4 +49,23 @@ fn others_need_not_wait() {
     container.exec(&[], &["true"]).success();
     container.try_delete(&["--force"]).success();
     assert_eq!(running.finish().code, 137);
+}
+
+/// The tools of `debug` may be those of another image: its links do not lead to the host.
+#[test]
+fn tools_of_an_image() {
+    if !is_orlop() {
+        skip!("other runtimes have no such command");
+    }
+    let bundle = idle();
+    let tools = bundle.file("tools");
+    fs::create_dir_all(tools.join("bin")).unwrap();
+    runtime::copy_program(std::path::Path::new("/bin/busybox"), &tools.join("bin/busybox"));
+    let canary = super::Canary::new(&bundle);
+    std::os::unix::fs::symlink(&canary.dir, tools.join("lib64")).unwrap();
+    let container = start(&bundle);
+    let command = ["/.orlop-tools/bin/busybox", "ls", "/lib64/file"];
+    let args = [&["debug", "--tools", tools.to_str().unwrap(), &bundle.id, "--"], &command[..]].concat();
+    let output = container.command(&args);
+    assert!(output.code != 0 && output.stderr.contains("No such file"), "{output:?}");
 }

@@ -5,8 +5,8 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use crate::exec::{idle, start};
-use crate::harness::Bundle;
-use crate::harness::runtime::program;
+use crate::harness::runtime::{is_orlop, program};
+use crate::harness::{Bundle, eventually};
 
 /// What is visible inside is a copy in memory that nothing can change.
 #[test]
@@ -60,6 +60,27 @@ fn cve_2019_5736_program_of_exec_is_the_runtime() {
     container.exec(&[], &["/proc/self/exe", "--version"]);
     container.exec(&[], &["/bin/evil"]);
     assert!(fs::read(program()).unwrap() == before);
+}
+
+/// Every command that puts a process into a container runs from such a copy.
+#[test]
+fn cve_2019_5736_commands() {
+    if !is_orlop() {
+        skip!("other runtimes have other commands");
+    }
+    let bundle = idle();
+    let container = start(&bundle);
+    let sleep = ["sleep", "1000"];
+    let attending =
+        [container.spawn_exec(&[], &sleep), bundle.spawn(&["debug", &bundle.id, "--", "/bin/sleep", "1000"])];
+    for command in &attending {
+        let copy = || {
+            fs::read_link(format!("/proc/{}/exe", command.pid())).ok()?.to_str()?.starts_with("/memfd:").then_some(())
+        };
+        eventually("a sealed copy", copy);
+    }
+    container.stop();
+    attending.into_iter().for_each(|command| drop(command.finish()));
 }
 
 fn with_interpreter(bundle: &Bundle) {
