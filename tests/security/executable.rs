@@ -4,6 +4,8 @@ use std::fs;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
+use serde_json::json;
+
 use crate::exec::{idle, start};
 use crate::harness::runtime::{is_orlop, program};
 use crate::harness::{Bundle, eventually};
@@ -11,7 +13,14 @@ use crate::harness::{Bundle, eventually};
 /// What is visible inside is a copy in memory that nothing can change.
 #[test]
 fn cve_2019_5736_executable_is_a_sealed_copy() {
-    let bundle = Bundle::with_script("exit 0");
+    let mut bundle = Bundle::with_script("exit 0");
+    assert_sealed_executable(&bundle);
+    // Where somebody could look at init from the beginning, all of orlop is copied.
+    bundle.share("pid");
+    assert_sealed_executable(&bundle);
+}
+
+fn assert_sealed_executable(bundle: &Bundle) {
     let container = bundle.create();
     let exe = format!("/proc/{}/exe", container.pid());
     let link = fs::read_link(&exe).unwrap();
@@ -21,6 +30,26 @@ fn cve_2019_5736_executable_is_a_sealed_copy() {
     let needed = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     assert_eq!(seals & needed, needed);
     assert!(file.as_raw_fd() > 2);
+}
+
+/// What waits for `start` is a program of its own with two pages of memory, whoever its user is; where it
+/// cannot do what is left to do, it is orlop.
+#[test]
+fn init_waits_in_little_memory() {
+    if !is_orlop() {
+        skip!("other runtimes wait as the whole of themselves");
+    }
+    let mut bundle = Bundle::with_script("exit 0");
+    for uid in [0, 1000] {
+        bundle.set("/process/user", json!({"uid": uid, "gid": uid}));
+        let container = bundle.create();
+        assert_eq!(container.proc("cmdline"), "orlop\0init\0");
+        let size = container.proc_status("VmRSS");
+        let pages: u32 = size.strip_suffix(" kB").unwrap().trim().parse().unwrap();
+        assert!(pages <= 64, "{size}");
+    }
+    bundle.hook("startContainer", "exit 0");
+    assert!(bundle.create().proc("cmdline").contains("create"));
 }
 
 /// runc#5272, CVE-2026-31431: bugs of the page cache write to pages that can only be read. Those of the
