@@ -8,6 +8,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
@@ -342,7 +343,7 @@ impl Launching<'_> {
                 detour.back()?;
                 let (init, pidfd) = match plan.launch {
                     Launch::Direct => (guard, pidfd),
-                    Launch::Relay => guard.relayed(&parent)?,
+                    Launch::Relay => guard.relayed(pidfd.as_fd(), &parent)?,
                 };
                 Ok(Launched { init, pidfd, channel: parent, rendezvous })
             }
@@ -365,6 +366,12 @@ impl Launching<'_> {
     }
 }
 
+/// Whether one of them is readable within the time.
+fn await_input(fds: &[BorrowedFd<'_>], time: PollTimeout) -> Result<bool> {
+    let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    sys::retry(|| poll(&mut fds, time)).call("poll").on("relay").map(|ready| ready > 0)
+}
+
 /// Init while it is being made: killed and reaped unless all goes well. As long as we have not
 /// waited for it, nobody else can have its pid.
 pub(super) struct InitGuard {
@@ -378,7 +385,12 @@ impl InitGuard {
     }
 
     /// From the relay, which has made its sibling and ends, to that sibling.
-    pub(super) fn relayed(mut self, channel: &Channel) -> Result<(Self, OwnedFd)> {
+    pub(super) fn relayed(mut self, relay: BorrowedFd<'_>, channel: &Channel) -> Result<(Self, OwnedFd)> {
+        // One that is killed says nothing, and the sibling, which waits for us, keeps the channel open.
+        await_input(&[channel.fd(), relay], PollTimeout::NONE)?;
+        if !await_input(&[channel.fd()], PollTimeout::ZERO)? {
+            return Err(self.cause_of_death());
+        }
         match channel.introduced()? {
             Some((init, pidfd)) => {
                 let _ = self.reap();

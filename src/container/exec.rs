@@ -249,7 +249,7 @@ impl Start<'_> {
                 detour.map_or(Ok(()), exec_cpu_affinity::Detour::back)?;
                 let (mut process, pidfd) = match launch {
                     Launch::Direct => (guard, pidfd),
-                    Launch::Relay => guard.relayed(&parent)?,
+                    Launch::Relay => guard.relayed(pidfd.as_fd(), &parent)?,
                 };
                 self.hand_over_listener(&process, pidfd.as_fd(), &parent)?;
                 await_program(&mut process, &parent)?;

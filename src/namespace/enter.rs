@@ -165,7 +165,13 @@ pub(crate) fn relay(namespaces: &Namespaces, joined: &[Joined], channel: &Channe
     joined.iter().filter(|join| join.kind == PID).try_for_each(Joined::enter)?;
     match clone3(namespaces.new & PID, ChildOf::CallersParent, None).property(Property::of("linux.namespaces"))? {
         Process::Child => Ok(()),
-        Process::Parent { child, pidfd } => exit_now(i32::from(channel.introduce(child, pidfd.as_fd()).is_err())),
+        Process::Parent { child, pidfd } => exit_now(match channel.introduce(child, pidfd.as_fd()) {
+            Ok(()) => 0,
+            Err(error) => {
+                channel.fail(&error);
+                1
+            }
+        }),
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) fn plausible(call: &Call) -> &'static [Errno] {
         libc::SYS_clone | libc::SYS_clone3 | libc::SYS_fork | libc::SYS_vfork => &[EAGAIN, ENOMEM, EPERM, ENOSPC],
         libc::SYS_execve | libc::SYS_execveat => &[ENOMEM, EACCES, EIO],
         libc::SYS_unshare | libc::SYS_setns => &[EPERM, ENOMEM, ENOSPC, EINVAL],
+        // EPERM: no file system of this kind may be mounted here, and the host's is bound (docs/rootless.md).
+        libc::SYS_fsmount => &[ENOMEM, ENOSYS],
         libc::SYS_mkdir
         | libc::SYS_mkdirat
         | libc::SYS_mknodat

@@ -190,8 +190,8 @@ impl<S: Scene> Trial<S> {
     /// A command that succeeded has done what it does without a fault.
     fn compare(&mut self, trace: &Trace, point: Point, problems: &mut Vec<String>) {
         let seen = self.scene.look(trace);
-        // After create has come to its end, so may init.
-        let ended = point.process != 0 && seen.starts_with("\"stopped\"");
+        // After create has come to its end, so may init: then it cannot be started.
+        let ended = point.process != 0 && seen.contains("start: 1");
         if seen == self.expected || ended {
             return;
         }
