@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::errnos;
 use crate::harness::runtime::{self, Output, Running};
 
 /// Longer than a command waits for anything, such as a lock.
@@ -240,10 +241,15 @@ impl Tracer {
         self.processes[process].calls.last().is_some_and(|call| call.number == libc::SYS_brk)
     }
 
-    /// What happens at the present call of a process.
+    /// What happens at the present call of a process. It need not be the same call each time, if one before
+    /// was interrupted.
     fn fault(&self, process: usize) -> Option<Fault> {
-        let here = |point: &Point| point.process == process && point.call + 1 == self.processes[process].calls.len();
-        self.point.filter(here).map(|point| point.fault)
+        let calls = &self.processes[process].calls;
+        let point = self.point.filter(|point| point.process == process && point.call + 1 == calls.len())?;
+        match point.fault {
+            Fault::Fail(errno) if !errnos::plausible(calls.last()?).contains(&errno) => None,
+            fault => Some(fault),
+        }
     }
 }
 
