@@ -33,7 +33,7 @@ use crate::spec::{self, Config, Process, config};
 use crate::sync::{self, Channel, FromInit, Rendezvous, ToInit};
 use crate::sys::clone::{self, ChildOf, clone3};
 use crate::sys::waiter::Waiter;
-use crate::sys::{self, prctl, socket};
+use crate::sys::{self, Call as _, prctl, socket};
 use crate::terminal::Console;
 
 use super::record::Init;
