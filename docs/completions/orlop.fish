@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_orlop_global_optspecs
-    string join \n root= log= log-format= log-level= debug cgroup-manager= systemd-cgroup= rootless= v/version h/help
+    string join \n root= log= log-format= log-level= debug cgroup-manager= systemd-cgroup= rootless= timings= v/version h/help
 end
 
 function __fish_orlop_needs_command
@@ -45,6 +45,7 @@ F\t''
 complete -c orlop -n "__fish_orlop_needs_command" -l rootless -d 'Do without cgroups that may not be used [default: auto]' -r -f -a "auto\t''
 true\t''
 false\t''"
+complete -c orlop -n "__fish_orlop_needs_command" -l timings -d 'File for the times of all phases, as Chrome trace events; - for a chart' -r -F
 complete -c orlop -n "__fish_orlop_needs_command" -l debug -d 'The same as --log-level debug'
 complete -c orlop -n "__fish_orlop_needs_command" -s v -l version -d 'Print version'
 complete -c orlop -n "__fish_orlop_needs_command" -s h -l help -d 'Print help'
@@ -56,6 +57,7 @@ complete -c orlop -n "__fish_orlop_needs_command" -f -a "delete" -d 'Remove stop
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "pause" -d 'Suspend all processes of a container'
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "resume" -d 'Let a paused container go on'
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "exec" -d 'Run another process in a container'
+complete -c orlop -n "__fish_orlop_needs_command" -f -a "debug" -d 'Run a command with tools that the container lacks'
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "ps" -d 'List the processes of a container'
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "events" -d 'Print statistics and events of a container'
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "checkpoint" -d 'Not supported'
@@ -65,20 +67,29 @@ complete -c orlop -n "__fish_orlop_needs_command" -f -a "list" -d 'List containe
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "update" -d 'Change a container\'s limits'
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "spec" -d 'Write a config.json to start from'
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "features" -d 'Print the features of this build'
+complete -c orlop -n "__fish_orlop_needs_command" -f -a "validate" -d 'Say everything that is wrong with a bundle'
+complete -c orlop -n "__fish_orlop_needs_command" -f -a "explain" -d 'Say what would be done for a bundle, or was for a container'
+complete -c orlop -n "__fish_orlop_needs_command" -f -a "doctor" -d 'Say what this host offers and what it lacks'
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "image" -d 'Images and their layers'
 complete -c orlop -n "__fish_orlop_needs_command" -f -a "bundle" -d 'Write a bundle that runs an image'
+complete -c orlop -n "__fish_orlop_needs_command" -f -a "diff" -d 'List what a container has changed of its layers'
+complete -c orlop -n "__fish_orlop_needs_command" -f -a "commit" -d 'Make an image of a container and what it has changed'
+complete -c orlop -n "__fish_orlop_needs_command" -f -a "build" -d 'Make an image from a Containerfile'
 complete -c orlop -n "__fish_orlop_using_subcommand create" -s b -l bundle -d 'Directory of config.json [default: the current one]' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand create" -l pid-file -d 'File to write the pid of the container\'s process to' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand create" -l console-socket -d 'Unix socket that the terminal\'s master end is sent to' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand create" -l pidfd-socket -d 'Unix socket that a descriptor of the process is sent to' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand create" -l preserve-fds -d 'Pass N descriptors, from 3 on, to the container\'s process [default: 0]' -r
+complete -c orlop -n "__fish_orlop_using_subcommand create" -l timings -d 'File for the times of all phases, as Chrome trace events; - for a chart' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand create" -l no-pivot -d 'Do without pivot_root, for a root file system on a ramdisk'
 complete -c orlop -n "__fish_orlop_using_subcommand create" -l no-new-keyring -d 'Keep the caller\'s session keyring'
 complete -c orlop -n "__fish_orlop_using_subcommand create" -s h -l help -d 'Print help'
+complete -c orlop -n "__fish_orlop_using_subcommand start" -l timings -d 'File for the times of all phases, as Chrome trace events; - for a chart' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand start" -s h -l help -d 'Print help'
 complete -c orlop -n "__fish_orlop_using_subcommand state" -s h -l help -d 'Print help'
 complete -c orlop -n "__fish_orlop_using_subcommand kill" -s a -l all -d 'Send it to every process of the container'
 complete -c orlop -n "__fish_orlop_using_subcommand kill" -s h -l help -d 'Print help'
+complete -c orlop -n "__fish_orlop_using_subcommand delete" -l timings -d 'File for the times of all phases, as Chrome trace events; - for a chart' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand delete" -s f -l force -d 'Kill what still runs; succeed if there is no such container'
 complete -c orlop -n "__fish_orlop_using_subcommand delete" -s h -l help -d 'Print help'
 complete -c orlop -n "__fish_orlop_using_subcommand pause" -s h -l help -d 'Print help'
@@ -120,9 +131,25 @@ complete -c orlop -n "__fish_orlop_using_subcommand exec" -l pid-file -d 'File t
 complete -c orlop -n "__fish_orlop_using_subcommand exec" -l console-socket -d 'Unix socket that the terminal\'s master end is sent to' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand exec" -l pidfd-socket -d 'Unix socket that a descriptor of the process is sent to' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand exec" -l preserve-fds -d 'Pass N descriptors, from 3 on, to the container\'s process [default: 0]' -r
+complete -c orlop -n "__fish_orlop_using_subcommand exec" -l timings -d 'File for the times of all phases, as Chrome trace events; - for a chart' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand exec" -l ignore-paused -d 'Also in a paused container, to run once it is resumed'
 complete -c orlop -n "__fish_orlop_using_subcommand exec" -s d -l detach -d 'Return once the process runs'
 complete -c orlop -n "__fish_orlop_using_subcommand exec" -s h -l help -d 'Print help'
+complete -c orlop -n "__fish_orlop_using_subcommand debug" -l tools -d 'Directory with bin, lib and so on: the host\'s, or of another image [default: /usr]' -r -F
+complete -c orlop -n "__fish_orlop_using_subcommand debug" -s t -l tty -d 'Give it a terminal' -r -f -a "true\t''
+false\t''
+True\t''
+False\t''
+TRUE\t''
+FALSE\t''
+t\t''
+f\t''
+T\t''
+F\t''
+1\t''
+0\t''"
+complete -c orlop -n "__fish_orlop_using_subcommand debug" -s u -l user -d 'Ids to run as [default: 0:0]' -r
+complete -c orlop -n "__fish_orlop_using_subcommand debug" -s h -l help -d 'Print help'
 complete -c orlop -n "__fish_orlop_using_subcommand ps" -s f -l format -d 'json: pids; json-full: also the pids that the container sees [default: table]' -r -f -a "table\t''
 json\t''
 json-full\t''"
@@ -137,6 +164,7 @@ complete -c orlop -n "__fish_orlop_using_subcommand run" -l pid-file -d 'File to
 complete -c orlop -n "__fish_orlop_using_subcommand run" -l console-socket -d 'Unix socket that the terminal\'s master end is sent to' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand run" -l pidfd-socket -d 'Unix socket that a descriptor of the process is sent to' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand run" -l preserve-fds -d 'Pass N descriptors, from 3 on, to the container\'s process [default: 0]' -r
+complete -c orlop -n "__fish_orlop_using_subcommand run" -l timings -d 'File for the times of all phases, as Chrome trace events; - for a chart' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand run" -l no-pivot -d 'Do without pivot_root, for a root file system on a ramdisk'
 complete -c orlop -n "__fish_orlop_using_subcommand run" -l no-new-keyring -d 'Keep the caller\'s session keyring'
 complete -c orlop -n "__fish_orlop_using_subcommand run" -s d -l detach -d 'Return once the process runs'
@@ -171,6 +199,15 @@ complete -c orlop -n "__fish_orlop_using_subcommand spec" -s b -l bundle -d 'Dir
 complete -c orlop -n "__fish_orlop_using_subcommand spec" -l rootless -d 'For a user without privileges'
 complete -c orlop -n "__fish_orlop_using_subcommand spec" -s h -l help -d 'Print help'
 complete -c orlop -n "__fish_orlop_using_subcommand features" -s h -l help -d 'Print help'
+complete -c orlop -n "__fish_orlop_using_subcommand validate" -s f -l format -d 'text or json [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c orlop -n "__fish_orlop_using_subcommand validate" -s h -l help -d 'Print help'
+complete -c orlop -n "__fish_orlop_using_subcommand explain" -s f -l format -d 'text or json [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c orlop -n "__fish_orlop_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c orlop -n "__fish_orlop_using_subcommand doctor" -s f -l format -d 'text or json [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c orlop -n "__fish_orlop_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c orlop -n "__fish_orlop_using_subcommand image; and not __fish_seen_subcommand_from import list inspect history export tag remove prune verify" -l store -d 'Directory of the layer store [default: /var/lib/orlop]' -r -F
 complete -c orlop -n "__fish_orlop_using_subcommand image; and not __fish_seen_subcommand_from import list inspect history export tag remove prune verify" -s h -l help -d 'Print help'
 complete -c orlop -n "__fish_orlop_using_subcommand image; and not __fish_seen_subcommand_from import list inspect history export tag remove prune verify" -f -a "import" -d 'Take in an OCI layout, a docker archive or a root file system'
@@ -208,3 +245,32 @@ complete -c orlop -n "__fish_orlop_using_subcommand bundle" -s t -l tty -d 'With
 complete -c orlop -n "__fish_orlop_using_subcommand bundle" -l rootless -d 'For a user without privileges'
 complete -c orlop -n "__fish_orlop_using_subcommand bundle" -l ephemeral -d 'Keep changes in memory, until the container ends'
 complete -c orlop -n "__fish_orlop_using_subcommand bundle" -s h -l help -d 'Print help'
+complete -c orlop -n "__fish_orlop_using_subcommand diff" -s f -l format -d 'text: A (added), C (changed) or D (deleted), and a path [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c orlop -n "__fish_orlop_using_subcommand diff" -s h -l help -d 'Print help'
+complete -c orlop -n "__fish_orlop_using_subcommand commit" -l store -d 'Directory of the layer store [default: /var/lib/orlop]' -r -F
+complete -c orlop -n "__fish_orlop_using_subcommand commit" -s a -l author -d 'Who made the image' -r
+complete -c orlop -n "__fish_orlop_using_subcommand commit" -s m -l message -d 'What is to be said about the layer' -r
+complete -c orlop -n "__fish_orlop_using_subcommand commit" -s c -l change -d 'ENV, LABEL, CMD, ENTRYPOINT, WORKDIR, USER, EXPOSE, VOLUME or STOPSIGNAL, as in a Containerfile' -r
+complete -c orlop -n "__fish_orlop_using_subcommand commit" -s p -l pause -d 'Hold a running container still meanwhile [default: true]' -r -f -a "true\t''
+false\t''
+True\t''
+False\t''
+TRUE\t''
+FALSE\t''
+t\t''
+f\t''
+T\t''
+F\t''
+1\t''
+0\t''"
+complete -c orlop -n "__fish_orlop_using_subcommand commit" -s h -l help -d 'Print help'
+complete -c orlop -n "__fish_orlop_using_subcommand build" -l store -d 'Directory of the layer store [default: /var/lib/orlop]' -r -F
+complete -c orlop -n "__fish_orlop_using_subcommand build" -s f -l file -d 'The Containerfile [default: Containerfile or Dockerfile of the context]' -r -F
+complete -c orlop -n "__fish_orlop_using_subcommand build" -s t -l tag -d 'What to call the image' -r
+complete -c orlop -n "__fish_orlop_using_subcommand build" -l build-arg -d 'The value of an ARG' -r
+complete -c orlop -n "__fish_orlop_using_subcommand build" -l target -d 'The stage to make [default: the last]' -r
+complete -c orlop -n "__fish_orlop_using_subcommand build" -l network -d 'What RUN can reach [default: none]' -r -f -a "none\t''
+host\t''"
+complete -c orlop -n "__fish_orlop_using_subcommand build" -l no-cache -d 'Run every step, whatever ran before'
+complete -c orlop -n "__fish_orlop_using_subcommand build" -s h -l help -d 'Print help'
