@@ -218,7 +218,9 @@ fn claim(dir: &Path, common: &Path) -> Result<(usize, File)> {
     let alone = File::open(common).call("open").on(common.display())?;
     alone.lock().call("flock").on(common.display())?;
     let made = make_directory(dir)?;
-    Ok((made, lock(dir)?))
+    let directory = file::open_path(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+        .inspect_err(|_| dir.ancestors().take(made).for_each(|dir| drop(file::rmdir(dir))))?;
+    Ok((made, lock(directory, dir)?))
 }
 
 /// Makes `dir` and its missing parents; says how many of them, from `dir` upwards, are new.
@@ -255,8 +257,8 @@ fn try_make<'a>(dir: &'a Path, fresh: &mut Vec<&'a Path>) -> Result<()> {
 
 /// Whoever locks the directory may use the cgroup; the lock ends with this process, when the cgroup
 /// holds the container's and is taken.
-fn lock(dir: &Path) -> Result<File> {
-    let directory = File::from(file::open_path(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?);
+fn lock(directory: OwnedFd, dir: &Path) -> Result<File> {
+    let directory = File::from(directory);
     match directory.try_lock() {
         Ok(()) => Ok(directory),
         Err(std::fs::TryLockError::WouldBlock) => {

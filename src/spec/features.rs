@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::VERSION;
 use crate::cgroup::systemd;
 use crate::hooks;
+use crate::image::bundle;
 use crate::memory_policy;
 use crate::process::{landlock, user};
 use crate::rootfs;
@@ -95,7 +96,14 @@ pub(crate) fn document() -> Value {
 
 /// Every annotation of config.json that changes what this runtime does; one that ends with a dot is a prefix.
 fn annotations() -> Vec<&'static str> {
-    let others = [systemd::annotations::PREFIX, user::KEEP_GROUPS, hooks::STDOUT, hooks::STDERR, seccomp::FAIL_UNKNOWN];
+    let others = [
+        bundle::IMAGE,
+        systemd::annotations::PREFIX,
+        user::KEEP_GROUPS,
+        hooks::STDOUT,
+        hooks::STDERR,
+        seccomp::FAIL_UNKNOWN,
+    ];
     [rootfs::overlay::ANNOTATIONS, landlock::ANNOTATIONS, &others].concat()
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
@@ -145,6 +145,9 @@ impl Case {
             return;
         }
         let _ = fs::create_dir_all(&path);
+        if self.context.user_namespace {
+            chown(&path, Some(100_000), Some(100_000)).unwrap();
+        }
         if object == "masked" {
             fs::write(path.join("secret"), "secret").unwrap();
         }
