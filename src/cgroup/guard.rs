@@ -218,9 +218,13 @@ fn claim(dir: &Path, common: &Path) -> Result<(usize, File)> {
     let alone = File::open(common).call("open").on(common.display())?;
     alone.lock().call("flock").on(common.display())?;
     let made = make_directory(dir)?;
-    let directory = file::open_path(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
-        .inspect_err(|_| dir.ancestors().take(made).for_each(|dir| drop(file::rmdir(dir))))?;
-    Ok((made, lock(directory, dir)?))
+    match file::open_path(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+        Ok(directory) => Ok((made, lock(directory, dir)?)),
+        Err(error) => {
+            remove(dir.ancestors().take(made));
+            Err(error)
+        }
+    }
 }
 
 /// Makes `dir` and its missing parents; says how many of them, from `dir` upwards, are new.
@@ -228,11 +232,16 @@ fn make_directory(dir: &Path) -> Result<usize> {
     let mut fresh = Vec::new();
     let result = try_make(dir, &mut fresh);
     if result.is_err() {
-        for dir in fresh.iter().rev() {
-            let _ = file::rmdir(dir);
-        }
+        remove(fresh.iter().rev().copied());
     }
     result.map(|()| fresh.len())
+}
+
+/// Takes away what was just made, the innermost first.
+fn remove<'a>(directories: impl Iterator<Item = &'a Path>) {
+    for dir in directories {
+        let _ = file::rmdir(dir);
+    }
 }
 
 fn try_make<'a>(dir: &'a Path, fresh: &mut Vec<&'a Path>) -> Result<()> {
