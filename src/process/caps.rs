@@ -164,11 +164,14 @@ impl Plan {
 
     /// The sets between an execve that CAP_SYS_ADMIN was kept across and the program's, which will make of
     /// them what it would have made without the other: the inheritable and ambient sets are the final ones.
-    pub(super) fn until_filtered(&self, keep: Keep) -> Option<CapabilitySets> {
+    /// The permitted set has all that root is going to have: a program that gains any is not dumpable, and
+    /// its own children would not be allowed to look at its /proc/<pid> (`commit_creds` of the kernel).
+    pub(super) fn until_filtered(&self, keep: Keep, is_root: bool) -> Option<CapabilitySets> {
         let extra = self.across(keep);
+        let gained = if is_root { self.bounding.or(self.inheritable) } else { Set::EMPTY };
         (extra != Set::EMPTY).then(|| CapabilitySets {
             effective: extra.0,
-            permitted: extra.or(self.ambient).0,
+            permitted: extra.or(self.ambient).or(gained).0,
             inheritable: self.inheritable.0,
         })
     }

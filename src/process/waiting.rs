@@ -43,7 +43,7 @@ impl Plan {
             listener: waiting.listener,
             preserve_fds: waiting.preserve_fds,
             limits: &limits,
-            capabilities: self.caps.until_filtered(self.keep(waiting.filter.is_some(), true)),
+            capabilities: self.caps.until_filtered(self.keep(waiting.filter.is_some(), true), self.user.uid == 0),
             filter: waiting.filter.map(|filter| filter.for_waiter(&refusal)),
             image,
             name: &[self.name(image).to_bytes(), b"\0", interpreter.as_bytes()].concat(),

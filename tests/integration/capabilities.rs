@@ -71,6 +71,18 @@ fn capability_sets_beside_a_filter() {
     }
 }
 
+/// What the program's children find out about it, who have the same capabilities, and no others.
+#[test]
+fn program_beside_a_filter_is_dumpable() {
+    let mut bundle = Bundle::with_script("readlink /proc/1/ns/mnt | grep -c mnt");
+    bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}));
+    bundle.set("/process/noNewPrivileges", json!(false)).capabilities(&["CAP_KILL"]);
+    for uid in [0, 1000] {
+        bundle.set("/process/user", json!({"uid": uid, "gid": uid}));
+        assert_eq!(bundle.run().stdout, "1\n", "{uid}");
+    }
+}
+
 /// CFG-27: nothing listed is nothing; the inheritable set is empty unless listed (CVE-2022-29162).
 #[test]
 fn no_capabilities() {
