@@ -218,8 +218,10 @@ fn claim(dir: &Path, common: &Path) -> Result<(usize, File)> {
     let alone = File::open(common).call("open").on(common.display())?;
     alone.lock().call("flock").on(common.display())?;
     let made = make_directory(dir)?;
-    match file::open_path(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
-        Ok(directory) => Ok((made, lock(directory, dir)?)),
+    match lock(dir) {
+        Ok(Some(directory)) => Ok((made, directory)),
+        // Somebody with another `common` was faster, and may go on with it.
+        Ok(None) => Err(PROPERTY.invalid(format!("{} is in use by another create", dir.display()))),
         Err(error) => {
             remove(dir.ancestors().take(made));
             Err(error)
@@ -264,15 +266,13 @@ fn try_make<'a>(dir: &'a Path, fresh: &mut Vec<&'a Path>) -> Result<()> {
     Err(Errno::ENOENT).call("mkdir").on(dir.display())
 }
 
-/// Whoever locks the directory may use the cgroup; the lock ends with this process, when the cgroup
+/// Whoever locks the directory may use the cgroup, None if somebody else does; the lock ends with this process, when the cgroup
 /// holds the container's and is taken.
-fn lock(directory: OwnedFd, dir: &Path) -> Result<File> {
-    let directory = File::from(directory);
+fn lock(dir: &Path) -> Result<Option<File>> {
+    let directory = File::from(file::open_path(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?);
     match directory.try_lock() {
-        Ok(()) => Ok(directory),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(PROPERTY.invalid(format!("{} is in use by another create", dir.display())))
-        }
+        Ok(()) => Ok(Some(directory)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
         Err(std::fs::TryLockError::Error(error)) => Err(error).call("flock").on(dir.display()),
     }
 }

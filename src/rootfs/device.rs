@@ -200,8 +200,16 @@ pub(crate) fn links(builder: &Builder<'_>) -> Result<()> {
     let dev_path = InRoot::new("/dev", Property::of("mounts"))?;
     let dev = builder.root().ensure_dir(&dev_path, 0o755)?;
     let own_fds = InRoot::new("/proc/self/fd", Property::of("mounts"))?;
-    // Where /proc is a link or has no such thing, so has the container.
-    if matches!(builder.root().find_plain(&own_fds), Ok(Some(_))) {
+    let found = match builder.root().find_plain(&own_fds) {
+        Err(error)
+            if matches!(error.errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOSPC | Errno::EIO) =>
+        {
+            return Err(error.on(&own_fds));
+        }
+        // Where /proc is a link or has no such thing, so has the container.
+        found => matches!(found, Ok(Some(_))),
+    };
+    if found {
         for (target, name) in [
             (c"/proc/self/fd", c"fd"),
             (c"/proc/self/fd/0", c"stdin"),

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use crate::error::{Error, For as _, On as _, Property, Result};
+use crate::host::is_host_root;
 use crate::namespace::{Joined, Namespaces};
 use crate::spec::config::Mount;
 use crate::sys;
@@ -165,7 +166,8 @@ impl MountStep {
         let tree = match made {
             Ok(tree) => tree,
             Err(error) => {
-                return match host_view(kind).filter(|_| error.errno() == Some(Errno::EPERM)) {
+                let refused = error.errno() == Some(Errno::EPERM);
+                return match host_view(kind).filter(|_| refused && !is_host_root()) {
                     Some(path) => self.bind(builder, open_path(path, true)?),
                     None => Err(error),
                 };

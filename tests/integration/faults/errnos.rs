@@ -19,7 +19,9 @@ pub(super) fn plausible(call: &Call) -> &'static [Errno] {
         libc::SYS_execve | libc::SYS_execveat => &[ENOMEM, EACCES, EIO],
         libc::SYS_unshare | libc::SYS_setns => &[EPERM, ENOMEM, ENOSPC, EINVAL],
         // EPERM: no file system of this kind may be mounted here, and the host's is bound (docs/rootless.md).
-        libc::SYS_fsmount => &[ENOMEM, ENOSYS],
+        libc::SYS_fsopen | libc::SYS_fsconfig | libc::SYS_fsmount => &[ENOMEM, ENOSYS],
+        // EPERM, ENOSYS: what denies keyrings to orlop denies them to the container (process/keyring.rs).
+        libc::SYS_keyctl => &[ENOMEM],
         libc::SYS_mkdir
         | libc::SYS_mkdirat
         | libc::SYS_mknodat

@@ -157,7 +157,8 @@ impl<S: Scene> Trial<S> {
         } else if trace.time > SLOW {
             problems.push(format!("took {} s", trace.time.as_secs()));
         }
-        let was_killed = point.fault == Fault::Kill && point.process == 0;
+        // The command itself, or what it reports the end of.
+        let was_killed = point.fault == Fault::Kill;
         let lacked_memory = point.fault == Fault::Fail(nix::errno::Errno::ENOMEM);
         match output.code {
             0 => self.compare(&trace, point, &mut problems),
