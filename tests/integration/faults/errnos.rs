@@ -22,9 +22,10 @@ pub(super) fn plausible(call: &Call) -> &'static [Errno] {
         libc::SYS_fsopen | libc::SYS_fsconfig | libc::SYS_fsmount => &[ENOMEM, ENOSYS],
         // EPERM, ENOSYS: what denies keyrings to orlop denies them to the container (process/keyring.rs).
         libc::SYS_keyctl => &[ENOMEM],
+        // EPERM: who may not make devices gets the host's (rootfs/device.rs).
+        libc::SYS_mknodat => &[ENOSPC, EIO, EROFS],
         libc::SYS_mkdir
         | libc::SYS_mkdirat
-        | libc::SYS_mknodat
         | libc::SYS_symlinkat
         | libc::SYS_rename
         | libc::SYS_renameat

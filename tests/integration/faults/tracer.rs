@@ -44,6 +44,12 @@ pub(super) struct Call {
     pub(super) args: [u64; 3],
 }
 
+impl Call {
+    pub(super) fn removes(&self) -> bool {
+        [libc::SYS_rmdir, libc::SYS_unlink, libc::SYS_unlinkat].contains(&self.number)
+    }
+}
+
 /// What a traced command has done.
 pub(super) struct Trace {
     pub(super) output: Output,
